@@ -1,0 +1,131 @@
+// Identity documents and phone numbers: their forms, check digits and canonical spelling.
+// Promises: two spellings of one number get one canonical form; a refusal says what is wrong without repeating the number.
+// Not here: hashing (access), and whether such a document was ever issued.
+
+export const DOCUMENT_TYPES = [
+  "resident-id",
+  "passport",
+  "hk-macau-permit",
+  "taiwan-permit",
+  "residence-permit",
+  "permanent-residence",
+  "social-security-card",
+  "elderly-card",
+] as const;
+export type DocumentType = (typeof DOCUMENT_TYPES)[number];
+
+/** A document as a sender wrote it. `issuer` (ISO 3166 alpha-3) is for passports. */
+export interface DocumentInput {
+  readonly type: string;
+  readonly number: string;
+  readonly issuer?: string | undefined;
+}
+
+/** A document whose form holds. `canonical` is what gets hashed; both fields live in memory only. */
+export interface Document {
+  readonly type: DocumentType;
+  readonly number: string;
+  readonly canonical: string;
+}
+
+/** What is wrong, with the field that is; never the number itself. */
+export interface Refusal {
+  readonly field: string;
+  readonly reason: string;
+}
+
+const RESIDENT_ID_WEIGHTS = [7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2] as const;
+const RESIDENT_ID_CHECKS = "10X98765432";
+
+/** Provinces of GB/T 2260 by their first two digits; 81–83 are Hong Kong, Macau and Taiwan. */
+const PROVINCES = new Set(
+  "11 12 13 14 15 21 22 23 31 32 33 34 35 36 37 41 42 43 44 45 46 50 51 52 53 54 61 62 63 64 65 71 81 82 83".split(" "),
+);
+
+/** The check character of the first 17 digits of a resident ID (GB 11643-1999, ISO 7064 MOD 11-2). */
+export function residentIdCheck(first17: string): string {
+  let sum = 0;
+  for (let i = 0; i < 17; i++) sum += (first17.charCodeAt(i) - 48) * RESIDENT_ID_WEIGHTS[i]!;
+  return RESIDENT_ID_CHECKS[sum % 11]!;
+}
+
+/** Why a number is no 18-character identity number (GB 11643), or undefined when it is one. */
+function residentIdFault(number: string): string | undefined {
+  if (/^\d{15}$/.test(number)) return "has 15 digits: numbers of the first generation are no longer valid, use the 18 characters of the card";
+  if (!/^\d{17}[\dX]$/.test(number)) return "must be 17 digits and a check character (0-9 or X)";
+  if (!PROVINCES.has(number.slice(0, 2))) return "begins with digits that are no province of GB/T 2260";
+  const [year, month, day] = [Number(number.slice(6, 10)), Number(number.slice(10, 12)), Number(number.slice(12, 14))];
+  const born = new Date(Date.UTC(year, month - 1, day));
+  if (year < 1800 || born.getUTCMonth() !== month - 1 || born.getUTCDate() !== day) return "holds a date of birth that does not exist";
+  if (residentIdCheck(number) !== number[17]) return "has a wrong check digit (GB 11643): please read the card again";
+  return undefined;
+}
+
+/** The form of every type: a fault in words, or undefined. Lengths marked ◆ in DECISIONS where no public standard fixes them. */
+const FORMS: Record<DocumentType, (number: string) => string | undefined> = {
+  "resident-id": residentIdFault,
+  "residence-permit": (n) =>
+    /^8[123]/.test(n) ? residentIdFault(n) : (residentIdFault(n) ?? "must begin with 81, 82 or 83, as residence permits do"),
+  "hk-macau-permit": (n) => pattern(n, /^[HM]\d{8}(\d{2})?$/, "must be H or M and 8 or 10 digits"),
+  "taiwan-permit": (n) => pattern(n, /^\d{8}(\d{2})?$/, "must be 8 or 10 digits"),
+  passport: (n) => pattern(n, /^[A-Z0-9]{5,9}$/, "must be 5 to 9 letters and digits (ICAO 9303)"),
+  "permanent-residence": (n) => (/^\d{17}[\dX]$/.test(n) ? permanentResidenceFault(n) : pattern(n, /^[A-Z]{3}\d{12}$/, "must be 3 letters and 12 digits, or 18 characters beginning with 9")),
+  "social-security-card": (n) => pattern(n, /^[A-Z0-9]\d{8}$|^\d{17}[\dX]$/, "must be 9 or 18 characters"),
+  "elderly-card": (n) => pattern(n, /^\d{8,20}$/, "must be 8 to 20 digits"),
+};
+
+function permanentResidenceFault(number: string): string | undefined {
+  if (!number.startsWith("9")) return "of 18 characters must begin with 9";
+  return residentIdCheck(number) === number[17] ? undefined : "has a wrong check digit (GB 11643): please read the card again";
+}
+
+function pattern(number: string, form: RegExp, words: string): string | undefined {
+  return form.test(number) ? undefined : words;
+}
+
+/**
+ * Checks a document's form and writes it canonically (half-width, upper case, no blanks or hyphens).
+ * @returns the document, or what is wrong with which field.
+ */
+export function parseDocument(input: DocumentInput): Document | Refusal {
+  const type = input.type as DocumentType;
+  if (!Object.hasOwn(FORMS, type)) return { field: "document.type", reason: `must be one of ${DOCUMENT_TYPES.join(", ")}` };
+  const number = canonicalNumber(input.number);
+  const fault = FORMS[type](number);
+  if (fault !== undefined) return { field: "document.number", reason: fault };
+  if (type !== "passport") {
+    if (input.issuer !== undefined) return { field: "document.issuer", reason: "is for passports only" };
+    return { type, number, canonical: `${type}|${number}` };
+  }
+  const issuer = (input.issuer ?? "").toUpperCase();
+  if (!/^[A-Z]{3}$/.test(issuer)) return { field: "document.issuer", reason: "a passport needs its issuer, three letters of ISO 3166" };
+  return { type, number, canonical: `${type}|${issuer}|${number}` };
+}
+
+/** A mainland phone number, or an international one with + and country code. Canonical: + and digits. */
+export function parsePhone(text: string): { readonly canonical: string } | Refusal {
+  const digits = text.normalize("NFKC").replace(/[\s()-]/g, "");
+  const mainland = /^(?:\+?86)?(1\d{10})$/.exec(digits);
+  if (mainland) return { canonical: `+86${mainland[1]!}` };
+  if (/^\+[1-9]\d{6,14}$/.test(digits)) return { canonical: digits };
+  return { field: "phone", reason: "must be 11 digits beginning with 1, or + and a country code with 7 to 15 digits" };
+}
+
+export function isRefusal(value: object): value is Refusal {
+  return "reason" in value && "field" in value;
+}
+
+/** What is shown of a number: its first two and last two characters (POLICY §1). */
+export function maskNumber(number: string): string {
+  if (number.length <= 4) return "*".repeat(number.length);
+  return number.slice(0, 2) + "*".repeat(number.length - 4) + number.slice(-2);
+}
+
+/** Whether a text contains something shaped like a document or phone number, so that it must not be kept or repeated. */
+export function mayHoldNumber(text: string): boolean {
+  return /\d{11}|\d{8,}[xX]|[A-Za-z]{1,3}\d{8}/.test(text.normalize("NFKC").replace(/[\s-]/g, ""));
+}
+
+function canonicalNumber(text: string): string {
+  return text.normalize("NFKC").replace(/[\s-]/g, "").toUpperCase();
+}
