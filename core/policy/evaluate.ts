@@ -1,0 +1,99 @@
+// Evaluation: (policies, region history, evidence) -> verdict.
+// Promises: pure but for a cache of region states; neither the order nor the repetition of facts matters.
+// Not here: which revision of a fact holds (evidence), and how a verdict is stored (entry).
+
+import {
+  clip,
+  type CountyCode,
+  type Finding,
+  type Flag,
+  type FlagReason,
+  type HolderEvidence,
+  type Interval,
+  type Popup,
+  type RegionHistory,
+  type Test,
+  type Trip,
+  type Verdict,
+} from "../domain/index.ts";
+import type { PolicyPack } from "./pack.ts";
+import { findings, unregistered } from "./rules/findings.ts";
+import { affectedCounty, affectedIntervals, stillInRiskCounty } from "./rules/risk.ts";
+import { arrivalTest, newestNegative, shownTests, unsettledPositive } from "./rules/tests.ts";
+
+type PopupReason = Omit<FlagReason, "flag"> & { readonly popup: Popup };
+
+/** What a rule sees, and how it speaks. */
+export interface RuleContext {
+  readonly pack: PolicyPack;
+  readonly regions: RegionHistory;
+  /** When a county is affected, for a window of so many days. */
+  affected(county: CountyCode, windowDays: number): readonly Interval[];
+  /** Raises a flag; an empty interval raises nothing. */
+  raise(reason: FlagReason): void;
+  /** Raises a pop-up under its number, or the unnumbered one for the time before pop-ups had numbers. */
+  raisePopup(reason: PopupReason): void;
+}
+
+export interface Evaluator {
+  readonly pack: PolicyPack;
+  evaluate(evidence: HolderEvidence): Verdict;
+  /** The risk history of these counties has changed. */
+  regionsChanged(counties: Iterable<CountyCode>): void;
+}
+
+export function createEvaluator(pack: PolicyPack, regions: RegionHistory): Evaluator {
+  const affectedCache = new Map<CountyCode, Map<number, Interval[]>>();
+
+  const affected = (county: CountyCode, windowDays: number): readonly Interval[] => {
+    let byWindow = affectedCache.get(county);
+    if (!byWindow) affectedCache.set(county, (byWindow = new Map<number, Interval[]>()));
+    let intervals = byWindow.get(windowDays);
+    if (!intervals) {
+      const risk = regions.risk(county);
+      byWindow.set(windowDays, (intervals = risk ? affectedIntervals(risk, windowDays) : []));
+    }
+    return intervals;
+  };
+
+  const evaluate = ({ registered, facts }: HolderEvidence): Verdict => {
+    const trips: Trip[] = [];
+    const tests: Test[] = [];
+    const found: Finding[] = [];
+    for (const fact of facts) {
+      if (fact.kind === "trip") trips.push(fact);
+      else if (fact.kind === "test") tests.push(fact);
+      else found.push(fact);
+    }
+    const reasons: FlagReason[] = [];
+    const context: RuleContext = {
+      pack,
+      regions,
+      affected,
+      raise(reason) {
+        if (reason.from < reason.until) reasons.push(reason);
+      },
+      raisePopup({ popup, ...reason }) {
+        for (const span of pack.spans.popupNumbers) {
+          const flag: Flag = `popup-${span.parameters.numbered ? popup : 0}`;
+          for (const during of clip([reason], span)) reasons.push({ ...reason, flag, ...during });
+        }
+      },
+    };
+    unregistered(context, registered);
+    findings(context, found);
+    unsettledPositive(context, tests, found);
+    stillInRiskCounty(context, trips);
+    affectedCounty(context, trips);
+    arrivalTest(context, trips, tests);
+    return { registered, reasons, newestNegative: newestNegative(tests), shownTests: shownTests(pack, tests) };
+  };
+
+  return {
+    pack,
+    evaluate,
+    regionsChanged(counties) {
+      for (const county of counties) affectedCache.delete(county);
+    },
+  };
+}

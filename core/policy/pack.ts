@@ -1,0 +1,136 @@
+// Policy packs: dated rules as data, read from YAML, checked, and laid out in time.
+// Promises: exactly one policy for any instant between the first `from` and `until`; a fault names its line.
+// Not here: what the rules do (rules/).
+
+import { readFileSync } from "node:fs";
+import { isNode, LineCounter, parseDocument } from "yaml";
+import { z } from "zod";
+import { FINDING_KINDS, FLAGS, parseInstant, POPUPS, type Instant, type Interval } from "../domain/index.ts";
+
+const flag = z.enum(FLAGS);
+const popup = z.literal(POPUPS);
+const instant = z.string().transform((text, context): Instant => {
+  const at = parseInstant(text);
+  if (at === undefined) context.addIssue({ code: "custom", message: "must be an instant with offset, such as 2022-02-12T00:00:00+08:00" });
+  return at ?? 0;
+});
+
+/** The parameters of every rule. A rule that is null or absent is not in force. */
+const rulesSchema = z.strictObject({
+  unregistered: z.strictObject({ flag }).nullish(),
+  findings: z.partialRecord(z.enum(FINDING_KINDS), flag).nullish(),
+  unsettledPositive: z.strictObject({ flag, arbiters: z.array(z.string()) }).nullish(),
+  popupNumbers: z.strictObject({ numbered: z.boolean() }).nullish(),
+  stillInRiskCounty: z.strictObject({ flag }).nullish(),
+  affectedCounty: z.strictObject({ popup, windowDays: z.int().min(1).max(60) }).nullish(),
+  arrivalTest: z.strictObject({ popup, withinHours: z.int().min(1).max(1000) }).nullish(),
+  testAge: z.strictObject({ countsAsDayBeforeUntilHour: z.int().min(0).max(23) }).nullish(),
+  testShown: z.strictObject({ elsewhere: z.enum(["never", "uploaded"]) }).nullish(),
+});
+
+const packSchema = z.strictObject({
+  pack: z.string().regex(/^[a-z0-9-]+$/),
+  city: z.int().min(11).max(91),
+  until: instant,
+  policies: z
+    .array(z.strictObject({ from: instant, title: z.strictObject({ zh: z.string(), en: z.string() }), rules: rulesSchema }))
+    .min(1),
+});
+
+export type RuleName = keyof z.infer<typeof rulesSchema>;
+export type RuleParameters<Name extends RuleName> = NonNullable<z.infer<typeof rulesSchema>[Name]>;
+
+/** A stretch of time in which one rule stands unchanged. */
+export interface Span<Name extends RuleName> extends Interval {
+  readonly parameters: RuleParameters<Name>;
+}
+
+export interface PolicyPack {
+  readonly name: string;
+  /** Province code of the city's own counties. */
+  readonly city: number;
+  /** When any policy is in force. */
+  readonly validity: Interval;
+  /** Where each policy begins, ascending. */
+  readonly policies: readonly { readonly from: Instant; readonly title: { readonly zh: string; readonly en: string } }[];
+  /** The stretches of each rule, ascending, disjoint. */
+  readonly spans: { readonly [Name in RuleName]: readonly Span<Name>[] };
+}
+
+export class PackError extends Error {
+  override name = "PackError";
+}
+
+/** The pack that ships with the project. */
+export function beijingPack(): PolicyPack {
+  const url = new URL("./packs/beijing.yaml", import.meta.url);
+  return parsePack(readFileSync(url, "utf8"), "packs/beijing.yaml");
+}
+
+/**
+ * Reads a pack out of YAML.
+ * @throws PackError with every fault on a line of its own, `file:line: field: fault`.
+ */
+export function parsePack(text: string, file: string): PolicyPack {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, schema: "core" });
+  const fail = (faults: string[]): never => {
+    throw new PackError(faults.join("\n"));
+  };
+  if (document.errors.length > 0) fail(document.errors.map((e) => `${file}:${lines.linePos(e.pos[0]).line}: ${e.message.split("\n")[0] ?? ""}`));
+  /** The line of the deepest node of `path` that the file has. */
+  const lineOf = (path: readonly PropertyKey[]): number => {
+    for (let length = path.length; length >= 0; length--) {
+      const node = document.getIn(path.slice(0, length), true);
+      if (isNode(node) && node.range) return lines.linePos(node.range[0]).line;
+    }
+    return 1;
+  };
+  const parsed = packSchema.safeParse(document.toJS());
+  if (!parsed.success) {
+    return fail(parsed.error.issues.map((i) => `${file}:${lineOf(i.path)}: ${i.path.join(".")}: ${i.message}`));
+  }
+  const { pack: name, city, until, policies } = parsed.data;
+  const starts = [...policies.map((p) => p.from), until];
+  const disorder = policies.findIndex((p, i) => p.from >= starts[i + 1]!);
+  if (disorder >= 0) {
+    fail([`${file}:${lineOf(["policies", disorder, "from"])}: policies.${disorder}.from: must lie before the next policy's from, and before until`]);
+  }
+
+  const spansOf = <Name extends RuleName>(rule: Name): Span<Name>[] => {
+    const spans: { from: Instant; until: Instant; parameters: RuleParameters<Name> }[] = [];
+    let parameters: RuleParameters<Name> | null = null;
+    policies.forEach((policy, i) => {
+      const stated = policy.rules[rule] as RuleParameters<Name> | null | undefined;
+      const [from, end] = [policy.from, starts[i + 1]!];
+      const goesOn = stated === undefined;
+      if (!goesOn) parameters = stated;
+      const last = spans.at(-1);
+      if (goesOn && last?.until === from) last.until = end;
+      else if (parameters) spans.push({ from, until: end, parameters });
+    });
+    return spans;
+  };
+  return {
+    name,
+    city,
+    validity: { from: starts[0]!, until },
+    policies: policies.map(({ from, title }) => ({ from, title })),
+    spans: {
+      unregistered: spansOf("unregistered"),
+      findings: spansOf("findings"),
+      unsettledPositive: spansOf("unsettledPositive"),
+      popupNumbers: spansOf("popupNumbers"),
+      stillInRiskCounty: spansOf("stillInRiskCounty"),
+      affectedCounty: spansOf("affectedCounty"),
+      arrivalTest: spansOf("arrivalTest"),
+      testAge: spansOf("testAge"),
+      testShown: spansOf("testShown"),
+    },
+  };
+}
+
+/** The stretch of a rule that holds at an instant, if any. */
+export function spanAt<S extends Interval>(spans: readonly S[], at: Instant): S | undefined {
+  return spans.find((s) => s.from <= at && at < s.until);
+}

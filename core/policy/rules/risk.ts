@@ -1,0 +1,72 @@
+// Rules that follow from the risk of the counties a holder stayed in: the yellow of 2021 and pop-up 1.
+
+import {
+  clip,
+  FOREVER,
+  dayOf,
+  provinceOf,
+  startOfDay,
+  union,
+  windowEnd,
+  type CountyRisk,
+  type Instant,
+  type Interval,
+  type Trip,
+} from "../../domain/index.ts";
+import type { RuleContext } from "../evaluate.ts";
+
+/** POLICY §1, `home`, 2021-08-07 to 10-23: while the holder is still in a county that holds a risk area. */
+export function stillInRiskCounty(context: RuleContext, trips: readonly Trip[]): void {
+  for (const span of context.pack.spans.stillInRiskCounty) {
+    for (const trip of trips) {
+      const held = context.regions.risk(trip.county)?.held;
+      if (!held || provinceOf(trip.county) === context.pack.city) continue;
+      for (const during of clip(clip(held, { from: trip.from, until: trip.to ?? FOREVER }), span)) {
+        context.raise({ rule: "stillInRiskCounty", flag: span.parameters.flag, policyFrom: span.from, facts: [trip], ...during });
+      }
+    }
+  }
+}
+
+/**
+ * POLICY §2, pop-up 1, anchored at now: a stay within the last W days in an affected county that isn't the city's own. It begins with
+ * the publication or the stay, whichever is later, and ends by time or with the county's state; no test clears it.
+ */
+export function affectedCounty(context: RuleContext, trips: readonly Trip[]): void {
+  for (const trip of trips) {
+    if (provinceOf(trip.county) === context.pack.city) continue;
+    context.pack.spans.affectedCounty.forEach((span) => {
+      const { popup, windowDays } = span.parameters;
+      const until = trip.to === null ? FOREVER : windowEnd({ lastDay: dayOf(trip.to), windowDays });
+      if (until <= span.from || trip.from >= span.until) return;
+      const affected = context.affected(trip.county, windowDays);
+      for (const during of clip(clip(affected, { from: trip.from, until }), span)) {
+        context.raisePopup({ rule: "affectedCounty", popup, policyFrom: span.from, facts: [trip], ...during });
+      }
+    });
+  }
+}
+
+/**
+ * When a county is affected (POLICY §0): while it holds a medium- or high-risk area, or within `windowDays` of its last local infection unless it
+ * turned low-risk since: it held an area after that infection's day, and none remains.
+ */
+export function affectedIntervals({ held, infections }: CountyRisk, windowDays: number): Interval[] {
+  if (infections.length === 0) return [...held];
+  const begins = infections.map((i) => ({ day: i.day, from: Math.max(startOfDay(i.day), i.knownFrom) }));
+  const edges = new Set<Instant>();
+  for (const { from, until } of held) edges.add(from).add(until);
+  for (const { day, from } of begins) edges.add(from).add(windowEnd({ lastDay: day, windowDays }));
+  const sorted = [...edges].sort((a, b) => a - b);
+  const out: Interval[] = [...held];
+  for (let i = 0; i + 1 < sorted.length; i++) {
+    const [from, until] = [sorted[i]!, sorted[i + 1]!];
+    let lastDay = -1;
+    for (const b of begins) if (b.from <= from && b.day > lastDay) lastDay = b.day;
+    if (lastDay < 0 || from >= windowEnd({ lastDay, windowDays })) continue;
+    const afterLast = startOfDay(lastDay + 1);
+    const turnedLow = held.some((h) => h.until <= from && h.until > afterLast);
+    if (!turnedLow) out.push({ from, until });
+  }
+  return union(out);
+}

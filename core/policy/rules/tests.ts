@@ -1,0 +1,129 @@
+// Rules about laboratory tests: what makes one due, what a positive one leaves open, and how its age is counted and shown.
+
+import {
+  dayOf,
+  FOREVER,
+  provinceOf,
+  secondOfDay,
+  type Finding,
+  type Instant,
+  type NegativeTest,
+  type ShownTest,
+  type Test,
+  type Trip,
+} from "../../domain/index.ts";
+import type { RuleContext } from "../evaluate.ts";
+import { spanAt, type PolicyPack } from "../pack.ts";
+
+/**
+ * POLICY §2.1, arrival in the city, anchored at the arrival: pop-up 4 from 72 h after the first stay in the city that follows one
+ * elsewhere, until a negative test sampled at or after the arrival is issued.
+ */
+export function arrivalTest(context: RuleContext, trips: readonly Trip[], tests: readonly Test[]): void {
+  const { city, spans, validity } = context.pack;
+  if (spans.arrivalTest.length === 0 || trips.length < 2) return;
+  const isHere = (trip: Trip): boolean => provinceOf(trip.county) === city;
+  // At equal starts the stay elsewhere comes first, so that the order of delivery doesn't matter.
+  const stays = trips.toSorted((a, b) => a.from - b.from || Number(isHere(a)) - Number(isHere(b)));
+  for (let i = 1; i < stays.length; i++) {
+    const stay = stays[i]!;
+    if (!isHere(stay) || isHere(stays[i - 1]!)) continue;
+    const span = spanAt(spans.arrivalTest, stay.from);
+    if (!span) continue;
+    const from = stay.from + span.parameters.withinHours * 3600;
+    const until = Math.min(firstNegativeSince(tests, stay.from), validity.until);
+    if (from >= until) continue;
+    context.raisePopup({ rule: "arrivalTest", popup: span.parameters.popup, policyFrom: span.from, facts: [stay, stays[i - 1]!], from, until });
+  }
+}
+
+/** The issue of the first negative result whose sample was taken at or after `arose`; FOREVER when there is none. */
+function firstNegativeSince(tests: readonly Test[], arose: Instant): Instant {
+  let first = FOREVER;
+  for (const test of tests) {
+    if (test.result === "negative" && test.sampledAt >= arose && test.issuedAt < first) first = test.issuedAt;
+  }
+  return first;
+}
+
+/** Findings that say what a positive result meant. */
+const SETTLING = new Set<Finding["finding"]>(["confirmed", "suspected", "asymptomatic"]);
+
+/**
+ * POLICY §0: a positive result without a finding leaves the holder unconfirmed until a finding, or a later negative of the same laboratory
+ * or of one that the policy names, settles it.
+ */
+export function unsettledPositive(context: RuleContext, tests: readonly Test[], findings: readonly Finding[]): void {
+  for (const positive of tests) {
+    if (positive.result !== "positive") continue;
+    const from = positive.issuedAt;
+    for (const span of context.pack.spans.unsettledPositive) {
+      const { flag, arbiters } = span.parameters;
+      let settledAt = FOREVER;
+      for (const test of tests) {
+        const mayJudge = test.laboratory === positive.laboratory || arbiters.includes(test.laboratory);
+        if (test.result === "negative" && mayJudge && test.issuedAt > from) settledAt = Math.min(settledAt, test.issuedAt);
+      }
+      for (const finding of findings) {
+        const speaksOfIt = SETTLING.has(finding.finding) && (finding.until ?? FOREVER) > from;
+        if (speaksOfIt) settledAt = Math.min(settledAt, Math.max(finding.from, from));
+      }
+      context.raise({
+        rule: "unsettledPositive",
+        flag,
+        policyFrom: span.from,
+        facts: [positive],
+        from: Math.max(from, span.from),
+        until: Math.min(settledAt, span.until),
+      });
+    }
+  }
+}
+
+/** The negative test issued last; of several issued at once, the one sampled last. */
+export function newestNegative(tests: readonly Test[]): NegativeTest | null {
+  let newest: Test | null = null;
+  for (const test of tests) {
+    if (test.result === "negative" && (newest === null || isNewer(test, newest))) newest = test;
+  }
+  return newest && { sampledAt: newest.sampledAt, issuedAt: newest.issuedAt };
+}
+
+/**
+ * POLICY §4: from which instant on which day is shown as the test's. Counted by the rule in force when the sample was taken; shown by the rule in
+ * force now.
+ */
+export function shownTests(pack: PolicyPack, tests: readonly Test[]): ShownTest[] {
+  const negatives = tests.filter((t) => t.result === "negative");
+  if (negatives.length === 0) return [];
+  const visible = negatives.flatMap((test) =>
+    pack.spans.testShown
+      .filter((span) => span.until > test.issuedAt && isShown(test, pack.city, span.parameters.elsewhere))
+      .map((span) => ({ test, from: Math.max(test.issuedAt, span.from), until: span.until })),
+  );
+  const edges = new Set(visible.flatMap((v) => [v.from, v.until]));
+  const steps: { from: Instant; effectiveDay: number | null }[] = [];
+  for (const from of [...edges].sort((a, b) => a - b)) {
+    let newest: Test | null = null;
+    for (const v of visible) {
+      if (v.from <= from && from < v.until && (newest === null || isNewer(v.test, newest))) newest = v.test;
+    }
+    const effectiveDay = newest && effectiveDayOf(newest, pack);
+    if (steps.length === 0 || steps.at(-1)!.effectiveDay !== effectiveDay) steps.push({ from, effectiveDay });
+  }
+  return steps;
+}
+
+function isShown(test: Test, city: number, elsewhere: "never" | "uploaded"): boolean {
+  if (test.county !== null && provinceOf(test.county) === city) return true;
+  return elsewhere === "uploaded" && test.uploaded;
+}
+
+function effectiveDayOf(test: Test, pack: PolicyPack): number {
+  const untilHour = spanAt(pack.spans.testAge, test.sampledAt)?.parameters.countsAsDayBeforeUntilHour ?? 0;
+  return dayOf(test.issuedAt) - (secondOfDay(test.issuedAt) < untilHour * 3600 ? 1 : 0);
+}
+
+function isNewer(a: Test, b: Test): boolean {
+  return a.issuedAt > b.issuedAt || (a.issuedAt === b.issuedAt && a.sampledAt > b.sampledAt);
+}
