@@ -1,0 +1,97 @@
+// The entry store: one LMDB environment, one writer, any number of readers in other processes.
+// Promises: a reader never sees half a transaction; what `flushed` has resolved for survives the loss of the process and of power.
+// Not here: evidence; an entry is worth nothing for computing another.
+
+import { open, type Database, type RootDatabase } from "lmdb";
+import type { DocumentKey } from "../domain/index.ts";
+
+/** What the worker says of itself with every beat, for whoever reads entries. */
+export interface Heartbeat {
+  /** When it was written, milliseconds of the service's clock. */
+  readonly atMs: number;
+  /** When entries last changed, milliseconds of the service's clock; 0: never. */
+  readonly changedMs: number;
+  /** Batches accepted and not yet applied. */
+  readonly batchesWaiting: number;
+}
+
+export interface EntryReader {
+  /** The record of a document, or undefined. Borrowed: valid until the next read. */
+  get(key: DocumentKey): Uint8Array | undefined;
+  heartbeat(): Heartbeat | undefined;
+  /** Number of entries. */
+  count(): number;
+  /** Frees reader slots of processes that have died. @returns how many. */
+  checkReaders(): number;
+  close(): Promise<void>;
+}
+
+export interface EntryWriter extends EntryReader {
+  /** Runs `change` in one write transaction. */
+  transaction<T>(change: () => T): T;
+  put(key: DocumentKey, record: Uint8Array): void;
+  remove(key: DocumentKey): void;
+  beat(heartbeat: Heartbeat): void;
+  /** Resolves when everything committed so far is on disk. */
+  flushed(): Promise<void>;
+}
+
+/** Address space, not disk: the file grows as entries come. */
+const MAP_BYTES = 256 * 2 ** 30;
+const READERS_MAX = 1024;
+const HEARTBEAT = "heartbeat";
+
+/** Opens for reading. @throws when there is no store yet: the worker makes it. */
+export function openEntryReader(folder: string): EntryReader {
+  return readerOf(openEnvironment(folder, true));
+}
+
+export function openEntryWriter(folder: string): EntryWriter {
+  const environment = openEnvironment(folder, false);
+  const { root, entries, meta } = environment;
+  return {
+    ...readerOf(environment),
+    transaction: (change) => root.transactionSync(change),
+    put: (key, record) => {
+      entries.putSync(key, record);
+    },
+    remove: (key) => {
+      entries.removeSync(key);
+    },
+    beat: (heartbeat) => {
+      meta.putSync(HEARTBEAT, heartbeat);
+    },
+    flushed: async () => {
+      await root.flushed;
+    },
+  };
+}
+
+interface Environment {
+  readonly root: RootDatabase;
+  readonly entries: Database<Uint8Array, Uint8Array>;
+  readonly meta: Database<Heartbeat, string>;
+}
+
+function openEnvironment(folder: string, readOnly: boolean): Environment {
+  const root = open({ path: folder, readOnly, mapSize: MAP_BYTES, maxReaders: READERS_MAX });
+  return {
+    root,
+    entries: root.openDB<Uint8Array, Uint8Array>({ name: "entries", encoding: "binary", keyEncoding: "binary" }),
+    meta: root.openDB<Heartbeat, string>({ name: "meta", encoding: "json" }),
+  };
+}
+
+function readerOf({ root, entries, meta }: Environment): EntryReader {
+  return {
+    get(key) {
+      // The shared buffer is larger than the record: only `length` of what comes back is right, so cut it here.
+      const shared = entries.getBinaryFast(key) as Uint8Array | undefined;
+      return shared?.subarray(0, shared.length);
+    },
+    heartbeat: () => meta.get(HEARTBEAT),
+    count: () => (entries.getStats() as { entryCount: number }).entryCount,
+    checkReaders: () => root.readerCheck(),
+    close: () => root.close(),
+  };
+}
