@@ -1,0 +1,6 @@
+// Access: who may ask and who may deliver, and the keys that stand for numbers.
+
+export * from "./keyring.ts";
+export * from "./registry.ts";
+export * from "./sessions.ts";
+export * from "./signatures.ts";

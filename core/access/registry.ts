@@ -1,0 +1,50 @@
+// Who may ask and who may deliver: devices and sources, from the file access.json in the data folder.
+// Promises: a file that can't be read, or that others can read, is an error that says what to do.
+// Not here: how a device or a source proves who it is (sessions.ts, signatures.ts).
+
+import { readFileSync, statSync } from "node:fs";
+import { z } from "zod";
+
+const name = z.string().regex(/^[a-z0-9][a-z0-9.-]{0,63}$/, "must be 1 to 64 of a-z, 0-9, dot and hyphen");
+const base64 = z.string().regex(/^[A-Za-z0-9+/]+={0,2}$/, "must be base64");
+
+const registrySchema = z.strictObject({
+  devices: z.array(
+    z.strictObject({
+      name,
+      /** What kind of caller it is. */
+      class: z.enum(["gate", "kiosk", "staff"]),
+      /** Ed25519, SPKI in DER, base64. */
+      publicKey: base64,
+    }),
+  ),
+  sources: z.array(
+    z.strictObject({
+      name,
+      feeds: z.array(z.string()).min(1),
+      /** HMAC secret, at least 32 bytes, base64. */
+      secret: base64,
+      /** May deliver history: its publications count as known from their own instant, not from their arrival. */
+      history: z.boolean().optional(),
+    }),
+  ),
+});
+
+export type Registry = z.infer<typeof registrySchema>;
+export type Device = Registry["devices"][number];
+export type Source = Registry["sources"][number];
+
+/** @throws with the field at fault. */
+export function readRegistry(file: string): Registry {
+  if ((statSync(file).mode & 0o077) !== 0) throw new Error(`${file} can be read by others: run chmod 600 on it`);
+  const parsed = registrySchema.safeParse(JSON.parse(readFileSync(file, "utf8")));
+  if (!parsed.success) throw new Error(parsed.error.issues.map((i) => `${file}: ${i.path.join(".")}: ${i.message}`).join("\n"));
+  const short = parsed.data.sources.find((s) => Buffer.from(s.secret, "base64").length < 32);
+  if (short) throw new Error(`${file}: the secret of source ${short.name} must have at least 32 bytes`);
+  for (const kind of ["devices", "sources"] as const) {
+    const names = parsed.data[kind].map((e) => e.name);
+    const twice = names.find((n, i) => names.indexOf(n) !== i);
+    if (twice !== undefined) throw new Error(`${file}: ${kind}: the name ${twice} stands twice`);
+  }
+  return parsed.data;
+}

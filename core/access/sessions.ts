@@ -1,0 +1,113 @@
+// Sessions of devices: a device signs once with its Ed25519 key and gets a bearer token, which any lookup process can check by itself.
+// Promises: a token can't be made or changed without the session secret; it ends by itself; a request for a session can't be used twice in
+// one process.
+// Not here: limits.
+
+import { createHmac, createPrivateKey, createPublicKey, generateKeyPairSync, sign, timingSafeEqual, verify, type KeyObject } from "node:crypto";
+import { parseInstant, type Clock, type Instant } from "../domain/index.ts";
+import type { Device, Registry } from "./registry.ts";
+
+/** What a device sends to get a session. `signature` is base64 over sessionText. */
+export interface SessionRequest {
+  readonly device: string;
+  readonly issuedAt: string;
+  readonly nonce: string;
+  readonly signature: string;
+}
+
+export interface Session {
+  readonly device: Device;
+  readonly expiresAt: Instant;
+}
+
+export type SessionFault = "unknown-device-or-signature" | "clock" | "replay";
+
+const LIFETIME_S = 8 * 3600;
+/** How far a device's clock may be off. */
+const CLOCK_DRIFT_S_MAX = 300;
+/** Tokens and nonces remembered at most; beyond it the memory begins anew. */
+const REMEMBERED_MAX = 100_000;
+
+/** What a device signs. */
+export function sessionText({ device, issuedAt, nonce }: Omit<SessionRequest, "signature">): Buffer {
+  return Buffer.from(`fangxing session\n${device}\n${issuedAt}\n${nonce}`);
+}
+
+export function signSessionRequest(request: Omit<SessionRequest, "signature">, privateKeyPem: string): SessionRequest {
+  return { ...request, signature: sign(null, sessionText(request), createPrivateKey(privateKeyPem)).toString("base64") };
+}
+
+/** A new key pair for a device: the private half as PEM, the public one as it stands in the registry. */
+export function createDeviceKey(): { privateKeyPem: string; publicKey: string } {
+  const { privateKey, publicKey } = generateKeyPairSync("ed25519");
+  return {
+    privateKeyPem: privateKey.export({ type: "pkcs8", format: "pem" }),
+    publicKey: publicKey.export({ type: "spki", format: "der" }).toString("base64"),
+  };
+}
+
+export interface Sessions {
+  /** @returns the token with its end, or why there is none. */
+  open(request: SessionRequest): { token: string; expiresAt: Instant } | SessionFault;
+  /** The session of a token at `now`, or undefined when it is none, or has ended, or its device is gone. */
+  find(token: string, now: Instant): Session | undefined;
+}
+
+export function createSessions(registry: Registry, secret: Uint8Array, clock: Clock): Sessions {
+  const devices = new Map(registry.devices.map((d) => [d.name, d]));
+  const publicKeys = new Map<string, KeyObject>();
+  const found = new Map<string, Session>();
+  const nonces = new Map<string, Instant>();
+
+  const publicKeyOf = (device: Device): KeyObject => {
+    let key = publicKeys.get(device.name);
+    if (!key) publicKeys.set(device.name, (key = createPublicKey({ key: Buffer.from(device.publicKey, "base64"), format: "der", type: "spki" })));
+    return key;
+  };
+  const macOf = (payload: string): Buffer => createHmac("sha256", secret).update(payload).digest().subarray(0, 16);
+
+  const forgetOldNonces = (at: Instant): void => {
+    if (nonces.size < REMEMBERED_MAX) return;
+    for (const [nonce, until] of nonces) if (until < at) nonces.delete(nonce);
+    if (nonces.size >= REMEMBERED_MAX) nonces.clear();
+  };
+
+  return {
+    open(request) {
+      const device = devices.get(request.device);
+      const at = Math.floor(clock.nowMs() / 1000);
+      if (!device || !verify(null, sessionText(request), publicKeyOf(device), Buffer.from(request.signature, "base64"))) {
+        return "unknown-device-or-signature";
+      }
+      const issuedAt = parseInstant(request.issuedAt);
+      if (issuedAt === undefined || Math.abs(issuedAt - at) > CLOCK_DRIFT_S_MAX) return "clock";
+      const nonce = `${device.name}\n${request.nonce}`;
+      if ((nonces.get(nonce) ?? -1) >= at) return "replay";
+      forgetOldNonces(at);
+      nonces.set(nonce, issuedAt + CLOCK_DRIFT_S_MAX);
+      const expiresAt = at + LIFETIME_S;
+      const payload = `${device.name}.${expiresAt.toString(36)}`;
+      return { token: `${payload}~${macOf(payload).toString("base64url")}`, expiresAt };
+    },
+
+    find(token, now) {
+      let session = found.get(token);
+      if (!session) {
+        session = readToken(token);
+        if (!session) return undefined;
+        if (found.size >= REMEMBERED_MAX) found.clear();
+        found.set(token, session);
+      }
+      return now < session.expiresAt ? session : undefined;
+    },
+  };
+
+  function readToken(token: string): Session | undefined {
+    const [payload = "", mac = ""] = token.split("~");
+    const given = Buffer.from(mac, "base64url");
+    if (given.length !== 16 || !timingSafeEqual(given, macOf(payload))) return undefined;
+    const dot = payload.lastIndexOf(".");
+    const device = devices.get(payload.slice(0, dot));
+    return device && { device, expiresAt: parseInt(payload.slice(dot + 1), 36) };
+  }
+}
