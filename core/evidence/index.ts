@@ -1,0 +1,4 @@
+// Evidence: what the sources told us, and where it lies.
+
+export * from "./regions.ts";
+export * from "./store.ts";
