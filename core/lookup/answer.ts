@@ -1,0 +1,89 @@
+// The answer of a gate: an entry's state at an instant and the venue's rule, as the fields that go over the wire.
+// Promises: no rule is applied here that the venue rule doesn't state; every answer has all fields and one length.
+// Not here: reading the entry (scan.ts).
+
+import { dayOf, FLAGS, formatInstant, formatMs, POPUPS, startOfDay, type Flag, type VenueRule } from "../domain/index.ts";
+import type { EntryState } from "../entry/index.ts";
+
+export type Reason = "no-policy" | "status" | "popup" | "unconfirmed" | "venue-rule";
+
+/** Fields of a scan's answer, in the order of the wire. */
+export interface Answer {
+  pass: boolean;
+  /** The first that applies of no-policy, status, popup, unconfirmed, venue-rule; null with pass. */
+  reason: Reason | null;
+  status: "clear" | "home" | "central" | null;
+  /** Active pop-ups, ascending; 0 is the unnumbered one. */
+  popups: number[];
+  unconfirmed: boolean;
+  commuter: boolean;
+  testAgeDays: number | null;
+}
+
+const bit = (flag: Flag): number => 1 << FLAGS.indexOf(flag);
+const HOME = bit("home");
+const CENTRAL = bit("central");
+const UNCONFIRMED = bit("unconfirmed");
+const COMMUTER = bit("commuter");
+const POPUP_BITS = POPUPS.map((number) => ({ number, mask: bit(`popup-${number}`) }));
+const ANY_POPUP = POPUP_BITS.reduce((mask, p) => mask | p.mask, 0);
+
+/** A venue's rule with its flags as bits. */
+export interface CompiledVenueRule {
+  readonly stops: number;
+  readonly from: number;
+  readonly until: number;
+}
+
+export function compileVenueRule({ stops, from, until }: VenueRule): CompiledVenueRule {
+  return { stops: stops.reduce((mask, flag) => mask | bit(flag), 0), from, until };
+}
+
+/** The state of a holder of whom there is no entry (POLICY §0: unconfirmed). */
+export const UNKNOWN_HOLDER: Readonly<EntryState> = { flags: UNCONFIRMED, incomplete: false, shownDay: null };
+
+/** What a gate is told at `nowMs`. */
+export function answerOf(state: EntryState, rule: CompiledVenueRule, nowMs: number): Answer {
+  const now = Math.floor(nowMs / 1000);
+  if (now < rule.from || now >= rule.until) {
+    return { pass: false, reason: "no-policy", status: null, popups: [], unconfirmed: false, commuter: false, testAgeDays: null };
+  }
+  // An entry that could not hold all of its verdict lets nobody pass.
+  const flags = state.incomplete ? UNCONFIRMED : state.flags;
+  const unconfirmed = (flags & UNCONFIRMED) !== 0;
+  const hasPopup = (flags & ANY_POPUP) !== 0;
+  const restricted = (flags & CENTRAL) !== 0 ? "central" : (flags & HOME) !== 0 ? "home" : null;
+  const stopped = (flags & rule.stops) !== 0;
+  const reason: Reason | null = restricted ? "status" : hasPopup ? "popup" : unconfirmed ? "unconfirmed" : stopped ? "venue-rule" : null;
+  return {
+    pass: reason === null,
+    reason,
+    status: restricted ?? (hasPopup || unconfirmed ? null : "clear"),
+    popups: hasPopup ? POPUP_BITS.filter((p) => (flags & p.mask) !== 0).map((p) => p.number) : [],
+    unconfirmed,
+    commuter: (flags & COMMUTER) !== 0,
+    testAgeDays: state.shownDay === null ? null : dayOf(now) - state.shownDay,
+  };
+}
+
+/** Every answer is filled up with blanks to this many bytes, so that its length tells nothing. */
+export const ANSWER_BYTES = 384;
+
+/** The answer's JSON, padded. `maskedNumber` is the document as it may be shown. */
+export function answerText(answer: Answer, maskedNumber: string, nowMs: number): string {
+  const now = Math.floor(nowMs / 1000);
+  const { pass, reason, status, popups, unconfirmed, commuter, testAgeDays } = answer;
+  const text = JSON.stringify({
+    pass,
+    reason,
+    status,
+    popups,
+    unconfirmed,
+    commuter,
+    testAgeDays,
+    document: maskedNumber,
+    validUntil: formatInstant(startOfDay(dayOf(now) + 1)),
+    serverTime: formatMs(nowMs),
+  });
+  return text.padEnd(ANSWER_BYTES - 1) + "\n";
+}

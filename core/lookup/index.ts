@@ -1,0 +1,3 @@
+// Lookup: bytes + now -> answer.
+
+export * from "./answer.ts";

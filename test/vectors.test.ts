@@ -1,0 +1,119 @@
+// The vectors of the rules, through the whole chain: facts -> verdict -> entry bytes -> state at the instant -> answer.
+
+import { readdirSync, readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import {
+  bindsFrom,
+  endOf,
+  FOREVER,
+  freesAt,
+  parseMoment,
+  startOfDay,
+  type CountyRisk,
+  type Fact,
+  type Finding,
+  type Interval,
+  type LocalInfection,
+  type Moment,
+  type Test,
+} from "../core/domain/index.ts";
+import { encodeEntry, entryFault, entryOf, readEntryAt, type EntryState } from "../core/entry/index.ts";
+import { answerOf, compileVenueRule } from "../core/lookup/index.ts";
+import { beijingPack, createEvaluator, venueRule } from "../core/policy/index.ts";
+
+interface Vector {
+  name: string;
+  at: string;
+  facts: {
+    registered?: boolean;
+    trips?: { county: string; from: string; to?: string }[];
+    tests?: { sampledAt: string; issuedAt: string; result: Test["result"]; laboratory?: string; county?: string; uploaded?: boolean }[];
+    findings?: { kind: Finding["finding"]; from: string; to?: string }[];
+    localInfections?: { county: string; day: string; count: number; publishedAt?: string }[];
+    riskAreas?: { publishedAt: string; counties: Record<string, { high: number; medium: number }> }[];
+  };
+  expected: object;
+}
+
+const folder = new URL("../core/policy/vectors/", import.meta.url);
+const pack = beijingPack();
+const rule = compileVenueRule(venueRule(pack));
+
+for (const file of readdirSync(folder).filter((f) => f.endsWith(".json"))) {
+  const { vectors } = JSON.parse(readFileSync(new URL(file, folder), "utf8")) as { vectors: Vector[] };
+  describe(file, () => {
+    test.each(vectors.map((v) => [v.name, v] as const))("%s", (_, vector) => {
+      expect(answerAt(vector)).toEqual({ ...vector.expected, commuter: false });
+    });
+  });
+}
+
+function answerAt({ at, facts }: Vector): object {
+  const history = regionsOf(facts);
+  const evaluator = createEvaluator(pack, { risk: (county) => history.get(county) });
+  const verdict = evaluator.evaluate({ registered: facts.registered ?? true, facts: factsOf(facts) });
+  const nowS = bindsFrom(moment(at));
+  const bytes = encodeEntry(entryOf(verdict, { evidenceSequence: 1, policyId: 0, regionRevision: 0 }, nowS));
+  expect(entryFault(bytes)).toBeUndefined();
+  const state: EntryState = { flags: 0, incomplete: false, shownDay: null };
+  readEntryAt(bytes, nowS, state);
+  return answerOf(state, rule, nowS * 1000);
+}
+
+function factsOf({ trips = [], tests = [], findings = [] }: Vector["facts"]): Fact[] {
+  const base = { source: "vector", revision: 1, knownFrom: 0 };
+  return [
+    ...trips.map((t): Fact => ({ ...base, kind: "trip", county: Number(t.county), from: bindsFrom(moment(t.from)), to: t.to === undefined ? null : freesAt(moment(t.to)) })),
+    ...tests.map(
+      (t): Fact => ({
+        ...base,
+        kind: "test",
+        sampledAt: Math.min(freesAt(moment(t.sampledAt)), freesAt(moment(t.issuedAt))),
+        issuedAt: freesAt(moment(t.issuedAt)),
+        result: t.result,
+        laboratory: t.laboratory ?? "",
+        county: Number(t.county ?? "110105"),
+        uploaded: t.uploaded ?? false,
+      }),
+    ),
+    ...findings.map(
+      (f): Fact => ({ ...base, kind: "finding", finding: f.kind, level: null, from: bindsFrom(moment(f.from)), until: f.to === undefined ? null : endOf(moment(f.to)), authority: "", ground: "" }),
+    ),
+  ];
+}
+
+/** A plain reading of the publications, apart from the store's. */
+function regionsOf({ riskAreas = [], localInfections = [] }: Vector["facts"]): Map<number, CountyRisk> {
+  const lists = riskAreas.toSorted((a, b) => bindsFrom(moment(a.publishedAt)) - bindsFrom(moment(b.publishedAt)));
+  const counties = new Set([...lists.flatMap((l) => Object.keys(l.counties)), ...localInfections.map((i) => i.county)]);
+  return new Map(
+    [...counties].map((county) => {
+      const held: Interval[] = [];
+      lists.forEach((list, i) => {
+        const areas = list.counties[county];
+        const next = lists[i + 1];
+        const from = bindsFrom(moment(list.publishedAt));
+        const until = next ? bindsFrom(moment(next.publishedAt)) : FOREVER;
+        const last = held.at(-1);
+        if (!areas || areas.high + areas.medium === 0) return;
+        if (last?.until === from) held[held.length - 1] = { from: last.from, until };
+        else held.push({ from, until });
+      });
+      const infections = localInfections.filter((i) => i.county === county).map(infectionOf);
+      return [Number(county), { held, infections }];
+    }),
+  );
+}
+
+function infectionOf(row: { county: string; day: string; count: number; publishedAt?: string }): LocalInfection {
+  const day = moment(row.day);
+  if (!("day" in day)) throw new Error(`${row.day} must be a date`);
+  const knownFrom = row.publishedAt === undefined ? startOfDay(day.day) : bindsFrom(moment(row.publishedAt));
+  return { county: Number(row.county), day: day.day, count: row.count, knownFrom };
+}
+
+function moment(text: string): Moment {
+  const parsed = parseMoment(text);
+  if (!parsed) throw new Error(`${text} is no instant or date`);
+  return parsed;
+}
