@@ -4,3 +4,4 @@ export * from "./keyring.ts";
 export * from "./registry.ts";
 export * from "./sessions.ts";
 export * from "./signatures.ts";
+export * from "./problem.ts";

@@ -2,22 +2,31 @@
 // Promises: one canonical text gives one key under one secret; without the secret keys can't be walked through.
 // Not here: canonical spelling (domain).
 
-import { KEY_BYTES, type Document, type DocumentKey, type FactKey, type PhoneKey } from "../domain/index.ts";
+import { KEY_BYTES, markSubject, type Document, type DocumentKey, type FactKey, type PhoneKey } from "../domain/index.ts";
 
 export interface Keyring {
   documentKey(document: Document): DocumentKey;
   phoneKey(phone: { readonly canonical: string }): PhoneKey;
   /** A fact is named by its source and the id that the source gave it. */
   factKey(source: string, factId: string): FactKey;
+  /** Tells two deliveries apart; keyed, so that a short body can't be guessed from it. */
+  bodyHash(body: Uint8Array): string;
 }
 
-/** HMAC-SHA-256 cut to 128 bits, with one letter in front for the kind of number, so that a phone can't collide with a document. */
+/** HMAC-SHA-256 cut to 128 bits, with one letter in front for what is hashed, so that a phone can't stand for a document. */
 export function createKeyring(secret: Uint8Array): Keyring {
   if (secret.length < 32) throw new Error("the document secret must have at least 32 bytes");
-  const hash = (kind: string, text: string): Uint8Array => new Bun.CryptoHasher("sha256", secret).update(kind).update(text).digest().subarray(0, KEY_BYTES);
+  const hash = (kind: string, text: string | Uint8Array): Uint8Array =>
+    new Bun.CryptoHasher("sha256", secret).update(kind).update(text).digest().subarray(0, KEY_BYTES);
+  const subject = (kind: "document" | "phone", canonical: string): Uint8Array => {
+    const key = hash(kind === "phone" ? "p" : "d", canonical);
+    markSubject(key, kind);
+    return key;
+  };
   return {
-    documentKey: (document) => hash("d", document.canonical) as DocumentKey,
-    phoneKey: (phone) => hash("p", phone.canonical) as PhoneKey,
+    documentKey: (document) => subject("document", document.canonical) as DocumentKey,
+    phoneKey: (phone) => subject("phone", phone.canonical) as PhoneKey,
     factKey: (source, factId) => hash("f", `${source}|${factId}`) as FactKey,
+    bodyHash: (body) => Buffer.from(hash("b", body)).toString("hex"),
   };
 }

@@ -83,7 +83,7 @@ export async function signRequest(
     },
     { method: request.method, url: `http://service${request.path}`, headers },
   );
-  return signed.headers as Record<string, string>;
+  return signed.headers;
 }
 
 function contentDigest(body: Uint8Array): string {

@@ -121,9 +121,14 @@ export function maskNumber(number: string): string {
   return number.slice(0, 2) + "*".repeat(number.length - 4) + number.slice(-2);
 }
 
-/** Whether a text contains something shaped like a document or phone number, so that it must not be kept or repeated. */
+/**
+ * Whether a text that would be kept or repeated (a ground, a batch id) holds what reads as a resident ID or a mainland mobile number. Blanks and
+ * hyphens inside the number don't hide it; dates and times don't look like one.
+ */
 export function mayHoldNumber(text: string): boolean {
-  return /\d{11}|\d{8,}[xX]|[A-Za-z]{1,3}\d{8}/.test(text.normalize("NFKC").replace(/[\s-]/g, ""));
+  const joined = canonicalNumber(text);
+  for (const match of joined.matchAll(/(?=(\d{17}[\dX]))/g)) if (residentIdFault(match[1]!) === undefined) return true;
+  return /(?<!\d)1[3-9]\d{9}(?!\d)/.test(joined);
 }
 
 function canonicalNumber(text: string): string {

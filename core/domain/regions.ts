@@ -60,5 +60,7 @@ export interface CountyRisk {
 
 /** What is known of all counties. A county without anything is undefined. */
 export interface RegionHistory {
+  /** Another number whenever anything may have changed; what was computed under an older one is void. */
+  generation(): number;
   risk(county: CountyCode): CountyRisk | undefined;
 }

@@ -44,11 +44,13 @@ export function createRegionStore(root: RootDatabase, meta: Database<number, str
   const infections = root.openDB<LocalInfection, Uint8Array>({ name: "infections", keyEncoding: "binary", encoding: "msgpack" });
 
   let loadedRevision = -1;
+  let generation = 0;
   let history = new Map<CountyCode, CountyRisk>();
 
   const load = (): void => {
     history = layOut([...publications.getRange({})].map((r) => r.value), newestRevisions(infections));
     loadedRevision = meta.get(REVISION) ?? 0;
+    generation++;
   };
   const refresh = (): void => {
     if (loadedRevision !== (meta.get(REVISION) ?? 0)) load();
@@ -64,6 +66,10 @@ export function createRegionStore(root: RootDatabase, meta: Database<number, str
   };
 
   return {
+    generation() {
+      if (loadedRevision < 0) load();
+      return generation;
+    },
     risk(county) {
       if (loadedRevision < 0) load();
       return history.get(county);

@@ -19,6 +19,7 @@ import {
   KEY_BYTES,
   keyOf,
   keyText,
+  subjectKind,
   type CountyCode,
   type DocumentKey,
   type Fact,
@@ -50,12 +51,14 @@ export interface Holder {
 
 export interface EvidenceReader {
   readonly regions: RegionStore;
-  /** The holders whom a fact about `subject` concerns. A document that no holder owns yet is a holder of its own. */
-  holdersOf(subject: SubjectKey, kind: "document" | "phone"): HolderKey[];
+  /** The holders whom a fact about `subject` concerns. A document that no holder owns yet is a holder of its own; a phone may have none or several. */
+  holdersOf(subject: SubjectKey): HolderKey[];
   holder(key: HolderKey): Holder;
   /** Subjects with a stay in `county`, ascending, behind `after`. */
   visitorsOf(county: CountyCode, options: { after: Uint8Array | null; limit: number }): SubjectKey[];
   progress(batch: number): BatchProgress | undefined;
+  /** Frees reader slots of processes that have died. @returns how many. */
+  checkReaders(): number;
   close(): Promise<void>;
 }
 
@@ -164,7 +167,7 @@ function createStore(folder: string, readOnly: boolean): EvidenceWriter {
         record?.documents.forEach((d) => allDocuments.add(keyText(d)));
         record?.phones.forEach((p) => allPhones.add(keyText(p)));
       }
-      const holder = keyOf<HolderKey>([...allDocuments].sort()[0]!);
+      const holder = keyOf([...allDocuments].sort()[0]!);
       for (const owner of owners) {
         if (owner === keyText(holder)) continue;
         const previous = keyOf(owner);
@@ -177,9 +180,9 @@ function createStore(folder: string, readOnly: boolean): EvidenceWriter {
       return holder;
     },
 
-    holdersOf(subject, kind) {
-      if (kind === "document") return [(documents.get(subject) ?? subject) as HolderKey];
-      return [...phones.getKeys({ start: subject, end: endOf(subject) })].map((key) => copyOf<HolderKey>(key.subarray(KEY_BYTES)));
+    holdersOf(subject) {
+      if (subjectKind(subject) === "document") return [(documents.get(subject) ?? subject) as HolderKey];
+      return [...phones.getKeys({ start: subject, end: endOf(subject) })].map((key) => copyOf(key.subarray(KEY_BYTES)) as HolderKey);
     },
 
     holder(key) {
@@ -194,7 +197,7 @@ function createStore(folder: string, readOnly: boolean): EvidenceWriter {
     visitorsOf(county, { after, limit }) {
       const start = after ? Buffer.concat([countyKey(county, after), Buffer.of(0)]) : countyKey(county, EMPTY);
       const keys = stays.getKeys({ start, end: countyKey(county + 1, EMPTY), limit });
-      return [...keys].map((key) => copyOf<SubjectKey>(key.subarray(4)));
+      return [...keys].map((key) => copyOf(key.subarray(4)) as SubjectKey);
     },
 
     progress: (batch) => batches.get(batch),
@@ -204,22 +207,23 @@ function createStore(folder: string, readOnly: boolean): EvidenceWriter {
     flushed: async () => {
       await root.flushed;
     },
+    checkReaders: () => root.readerCheck(),
     close: () => root.close(),
   };
 }
 
 /** Revision and content hash: orders the versions of one fact. The instant it became known is no content. */
 function versionOf(fact: Fact): Uint8Array {
-  const { knownFrom: _, ...content } = fact;
-  const text = JSON.stringify(content, Object.keys(content).sort());
+  const names = Object.keys(fact).filter((name) => name !== "knownFrom");
+  const text = JSON.stringify(fact, names.sort());
   const version = Buffer.alloc(12);
   version.writeUInt32BE(fact.revision, 0);
   createHash("sha256").update(text).digest().copy(version, 4, 0, 8);
   return version;
 }
 
-function copyOf<K extends Uint8Array>(bytes: Uint8Array): K {
-  return Uint8Array.prototype.slice.call(bytes) as K;
+function copyOf(bytes: Uint8Array): Uint8Array {
+  return Uint8Array.prototype.slice.call(bytes);
 }
 
 /** Behind the last key that begins with `prefix`, whatever follows it. */

@@ -38,14 +38,17 @@ export interface RuleContext {
 export interface Evaluator {
   readonly pack: PolicyPack;
   evaluate(evidence: HolderEvidence): Verdict;
-  /** The risk history of these counties has changed. */
-  regionsChanged(counties: Iterable<CountyCode>): void;
 }
 
 export function createEvaluator(pack: PolicyPack, regions: RegionHistory): Evaluator {
   const affectedCache = new Map<CountyCode, Map<number, Interval[]>>();
+  let cachedGeneration = -1;
 
   const affected = (county: CountyCode, windowDays: number): readonly Interval[] => {
+    if (cachedGeneration !== regions.generation()) {
+      affectedCache.clear();
+      cachedGeneration = regions.generation();
+    }
     let byWindow = affectedCache.get(county);
     if (!byWindow) affectedCache.set(county, (byWindow = new Map<number, Interval[]>()));
     let intervals = byWindow.get(windowDays);
@@ -89,11 +92,5 @@ export function createEvaluator(pack: PolicyPack, regions: RegionHistory): Evalu
     return { registered, reasons, newestNegative: newestNegative(tests), shownTests: shownTests(pack, tests) };
   };
 
-  return {
-    pack,
-    evaluate,
-    regionsChanged(counties) {
-      for (const county of counties) affectedCache.delete(county);
-    },
-  };
+  return { pack, evaluate };
 }
