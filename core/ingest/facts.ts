@@ -1,0 +1,211 @@
+// Rows of every feed -> facts under keys. The one place where numbers are read, checked, hashed and forgotten.
+// Promises: what comes out holds keys only; a refusal names the field, what is wrong and what to do, and repeats no number.
+// Not here: formats (ndjson, hl7.ts, riskAreas.ts), storing.
+
+import { z } from "zod";
+import {
+  bindsFrom,
+  endOf,
+  FINDING_KINDS,
+  formatInstant,
+  freesAt,
+  isRefusal,
+  mayHoldNumber,
+  parseCounty,
+  parseDay,
+  parseDocument,
+  parseMoment,
+  parsePhone,
+  startOfDay,
+  TEST_RESULTS,
+  type DocumentKey,
+  type Fact,
+  type FactKey,
+  type Instant,
+  type LocalInfection,
+  type Moment,
+  type PhoneKey,
+  type Refusal,
+  type RiskPublication,
+  type SubjectKey,
+} from "../domain/index.ts";
+import type { Keyring } from "../access/index.ts";
+
+/** What the inbox keeps of a row. */
+export type InboxRow =
+  | { readonly type: "holder"; readonly documents: readonly DocumentKey[]; readonly phones: readonly PhoneKey[] }
+  | { readonly type: "fact"; readonly subject: SubjectKey; readonly factKey: FactKey; readonly fact: Fact }
+  | { readonly type: "infection"; readonly factKey: FactKey; readonly revision: number; readonly infection: LocalInfection }
+  | { readonly type: "publication"; readonly publication: Omit<RiskPublication, "counties"> & { readonly counties: readonly (readonly [number, { high: number; medium: number }])[] } };
+
+/** What a row is read against. */
+export interface Intake {
+  readonly keyring: Keyring;
+  readonly source: string;
+  /** When the row arrived. */
+  readonly now: Instant;
+  /** An operator imports history: each fact counts as known from its own publication (POLICY §0). */
+  readonly isHistory: boolean;
+}
+
+/** Feeds whose rows stand one to a line; `risk-areas` comes as one list. */
+export const ROW_FEEDS = ["holders", "trips", "tests", "local-infections", "findings"] as const;
+export type RowFeed = (typeof ROW_FEEDS)[number];
+
+/** How far a sender's clock may run ahead. */
+const AHEAD_S_MAX = 60;
+const DOCUMENTS_MAX = 16;
+
+const documentSchema = z.strictObject({ type: z.string(), number: z.string().max(64), issuer: z.string().max(8).optional() });
+const phoneSchema = z.string().max(32);
+const factId = z.string().min(1).max(128);
+const revision = z.int().min(0).max(0xffff_ffff).optional();
+const subject = { document: documentSchema.optional(), phone: phoneSchema.optional() };
+const county = z.string().transform((text, context) => {
+  const code = parseCounty(text);
+  if (code === undefined) context.addIssue({ code: "custom", message: "must be the six-digit code of a county on the list of 2021-10-31" });
+  return code ?? 0;
+});
+const moment = z.string().transform((text, context): Moment => {
+  const at = parseMoment(text);
+  if (!at) context.addIssue({ code: "custom", message: "must be an instant with offset (2022-06-09T07:30:00+08:00) or a date (2022-06-09)" });
+  return at ?? { day: 0 };
+});
+const day = z.string().transform((text, context) => {
+  const at = parseDay(text);
+  if (at === undefined) context.addIssue({ code: "custom", message: "must be a date, such as 2022-06-09" });
+  return at ?? 0;
+});
+/** Words of a source that are kept: short, and nothing in them that may be somebody's number. */
+const words = z.string().max(200).refine((text) => !mayHoldNumber(text), "seems to hold a document or phone number, which must not be kept: leave it out");
+
+const SCHEMAS = {
+  holders: z.strictObject({
+    documents: z.array(documentSchema).min(1, "must name at least one document").max(DOCUMENTS_MAX),
+    phones: z.array(phoneSchema).max(DOCUMENTS_MAX).default([]),
+  }),
+  trips: z.strictObject({ factId, revision, ...subject, county, from: moment, to: moment.optional() }),
+  tests: z.strictObject({
+    factId,
+    revision,
+    ...subject,
+    sampledAt: moment,
+    issuedAt: moment,
+    result: z.enum(TEST_RESULTS),
+    laboratory: words.default(""),
+    county: county.optional(),
+    uploaded: z.boolean().default(false),
+  }),
+  findings: z.strictObject({
+    factId,
+    revision,
+    ...subject,
+    kind: z.enum(FINDING_KINDS),
+    level: words.optional(),
+    from: moment,
+    to: moment.optional(),
+    authority: words,
+    ground: words,
+  }),
+  "local-infections": z.strictObject({ factId, revision, county, day, count: z.int().min(0).max(100_000_000) }),
+} satisfies Record<RowFeed, z.ZodType>;
+
+type Row<Feed extends RowFeed> = z.infer<(typeof SCHEMAS)[Feed]>;
+
+/** Reads one row of a feed. @returns every fault of the row when there are any. */
+export function readRow(feed: RowFeed, row: unknown, intake: Intake): InboxRow | readonly Refusal[] {
+  const parsed = SCHEMAS[feed].safeParse(row);
+  if (!parsed.success) return parsed.error.issues.flatMap((issue) => refusalsOf(issue, feed));
+  const result = READERS[feed](parsed.data as never, intake);
+  return isRefusal(result) ? [result] : result;
+}
+
+const READERS: { [Feed in RowFeed]: (row: Row<Feed>, intake: Intake) => InboxRow | Refusal } = {
+  holders({ documents, phones }, { keyring }) {
+    const documentKeys: DocumentKey[] = [];
+    for (const [i, input] of documents.entries()) {
+      const document = parseDocument(input);
+      if (isRefusal(document)) return { ...document, field: document.field.replace("document", `documents.${i}`) };
+      documentKeys.push(keyring.documentKey(document));
+    }
+    const phoneKeys: PhoneKey[] = [];
+    for (const [i, text] of phones.entries()) {
+      const phone = parsePhone(text);
+      if (isRefusal(phone)) return { ...phone, field: `phones.${i}` };
+      phoneKeys.push(keyring.phoneKey(phone));
+    }
+    return { type: "holder", documents: documentKeys, phones: phoneKeys };
+  },
+
+  trips(row, intake) {
+    const from = bindsFrom(row.from);
+    const to = row.to ? freesAt(row.to) : null;
+    if (to !== null && to < from) return { field: "to", reason: "lies before from: a trip can't end before it began" };
+    const ahead = notAhead("from", row.from, intake) ?? (row.to && notAhead("to", row.to, intake));
+    return ahead ?? factRow(row, intake, to ?? from, (base) => ({ ...base, kind: "trip", county: row.county, from, to }));
+  },
+
+  tests(row, intake) {
+    if (bindsFrom(row.sampledAt) > freesAt(row.issuedAt)) return { field: "issuedAt", reason: "lies before sampledAt: a result can't be issued before its sample was taken" };
+    const ahead = notAhead("sampledAt", row.sampledAt, intake) ?? notAhead("issuedAt", row.issuedAt, intake);
+    const issuedAt = freesAt(row.issuedAt);
+    // A sampling date without time counts to the day's end, but never behind the result itself.
+    const sampledAt = Math.min(freesAt(row.sampledAt), issuedAt);
+    const { result, laboratory, uploaded } = row;
+    return ahead ?? factRow(row, intake, issuedAt, (base) => ({ ...base, kind: "test", sampledAt, issuedAt, result, laboratory, county: row.county ?? null, uploaded }));
+  },
+
+  findings(row, intake) {
+    const from = bindsFrom(row.from);
+    const until = row.to ? endOf(row.to) : null;
+    if (until !== null && until <= from) return { field: "to", reason: "lies before from: a finding can't end before it began" };
+    const { kind: finding, level, authority, ground } = row;
+    return factRow(row, intake, from, (base) => ({ ...base, kind: "finding", finding, level: level ?? null, from, until, authority, ground }));
+  },
+
+  "local-infections"(row, { keyring, source, now, isHistory }) {
+    if (startOfDay(row.day) > now + AHEAD_S_MAX) return { field: "day", reason: `lies in the future: it is ${formatInstant(now)} here` };
+    const infection = { county: row.county, day: row.day, count: row.count, knownFrom: isHistory ? startOfDay(row.day) : now };
+    return { type: "infection", factKey: keyring.factKey(source, `local-infections|${row.factId}`), revision: row.revision ?? 1, infection };
+  },
+};
+
+interface SubjectFields {
+  readonly factId: string;
+  readonly revision?: number | undefined;
+  readonly document?: { readonly type: string; readonly number: string; readonly issuer?: string | undefined } | undefined;
+  readonly phone?: string | undefined;
+}
+
+function factRow(
+  row: SubjectFields,
+  { keyring, source, now, isHistory }: Intake,
+  publishedAt: Instant,
+  build: (base: { source: string; revision: number; knownFrom: Instant }) => Fact,
+): InboxRow | Refusal {
+  if ((row.document === undefined) === (row.phone === undefined)) {
+    return { field: "document", reason: "a row must name either a document or a phone, and not both" };
+  }
+  const fact = build({ source, revision: row.revision ?? 1, knownFrom: isHistory ? Math.min(publishedAt, now) : now });
+  const factKey = keyring.factKey(source, `${fact.kind}|${row.factId}`);
+  if (row.document) {
+    const document = parseDocument(row.document);
+    return isRefusal(document) ? document : { type: "fact", subject: keyring.documentKey(document), factKey, fact };
+  }
+  const phone = parsePhone(row.phone!);
+  return isRefusal(phone) ? phone : { type: "fact", subject: keyring.phoneKey(phone), factKey, fact };
+}
+
+/** A bare date is ahead only when its day has not begun. */
+function notAhead(field: string, at: Moment, { now }: Intake): Refusal | undefined {
+  return bindsFrom(at) > now + AHEAD_S_MAX ? { field, reason: `lies in the future: it is ${formatInstant(now)} here` } : undefined;
+}
+
+function refusalsOf(issue: z.core.$ZodIssue, feed: RowFeed): Refusal[] {
+  const path = issue.path.join(".");
+  if (issue.code !== "unrecognized_keys") return [{ field: path === "" ? "row" : path, reason: issue.message }];
+  return issue.keys.map((key) => {
+    const shown = mayHoldNumber(key) ? "(a name that may hold a number)" : key.slice(0, 64);
+    return { field: path === "" ? shown : `${path}.${shown}`, reason: `is no field of ${path === "" ? `the feed ${feed}` : path}: remove it or correct its name` };
+  });
+}

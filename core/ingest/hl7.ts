@@ -1,0 +1,344 @@
+// HL7 v2 (ER7) into rows of the feed `tests`: one row for each OBX that reports a SARS-CoV-2 test (WIRE, "HL7 v2 and FHIR").
+// Promises: never throws, whatever the text; such an OBX becomes a row or a refusal that names an HL7 field, it is never dropped;
+// refusals repeat codes, never what PID holds, and nothing that may be a document number.
+// Not here: whether document, county and times hold (facts.ts), what the codes of LOINC mean (loinc.ts), MLLP and acknowledgements.
+// The splitter is our own: a library's (@medplum/core) knows one message, not a file, and neither lines, escapes nor groups; what
+// it leaves to do is more than what it does.
+
+import { bindsFrom, isRefusal, mayHoldNumber, parseMoment, type Refusal, type TestResult } from "../domain/index.ts";
+import { differsInCheckDigit, isLoincShaped, loincCheckDigitHolds, virusTestKind, whyNoVirusTest } from "./loinc.ts";
+import type { ReadRow, TestRow } from "./rows.ts";
+
+type DocumentRow = NonNullable<TestRow["document"]>;
+
+/** What one OBX says of a SARS-CoV-2 test. Texts are as written, "" where there is none. */
+export interface Hl7Reading {
+  /** Which MSH of the file, and which line; both count from 1. */
+  readonly message: number;
+  readonly line: number;
+  /** OBX-1. */
+  readonly obx: string;
+  /** OBX-3.1; OBX-3.4 when only that is a code of the table. */
+  readonly code: string;
+  readonly result: TestResult | null;
+  /** Set exactly when there is no result. */
+  readonly fault: Refusal | null;
+  /** SPM-17, else OBR-7. */
+  readonly sampled: string;
+  /** OBX-19, else OBR-22, else MSH-7. */
+  readonly issued: string;
+  /** OBX-11 changes or withdraws a result sent before (C, D, W, X). */
+  readonly correction: boolean;
+  /** What the feed gets: the fault again, or what else a row lacks. */
+  readonly row: TestRow | Refusal;
+}
+
+/** Every OBX of a SARS-CoV-2 test, in the order of the file, whether it can become a row or not. */
+export function readHl7(text: string): Hl7Reading[] {
+  return readMessages(text).messages.flatMap(readingsOf);
+}
+
+/**
+ * The rows of a file for the feed. A message that is no ORU^R01 is refused once, as a whole.
+ * @returns rows and refusals by line; `ignored` counts the OBX that are no SARS-CoV-2 tests.
+ */
+export function readHl7Rows(text: string): { rows: ReadRow<TestRow>[]; ignored: number } {
+  const { messages, strays } = readMessages(text);
+  if (messages.length === 0) return { rows: [{ line: 1, refusal: { field: "MSH", reason: "the file holds no message: no line begins with MSH" } }], ignored: 0 };
+  const rows: ReadRow<TestRow>[] = strays;
+  let ignored = 0;
+  for (const message of messages) {
+    if (message.fault) {
+      rows.push({ line: message.msh.line, refusal: message.fault });
+      continue;
+    }
+    const readings = readingsOf(message);
+    for (const group of message.groups) ignored += group.results.length;
+    ignored -= readings.length;
+    for (const { line, row } of readings) rows.push(isRefusal(row) ? { line, refusal: row } : { line, row });
+  }
+  rows.sort((a, b) => a.line - b.line);
+  return { rows, ignored };
+}
+
+// --- A message becomes readings ---
+
+function readingsOf(message: Message): Hl7Reading[] {
+  const readings: Hl7Reading[] = [];
+  for (const group of message.groups) {
+    const document = documentOf(group.pid);
+    const sampled = firstOf([group.spm, "SPM-17"], [group.obr, "OBR-7"]);
+    for (const obx of group.results) {
+      const test = testOf(obx);
+      if (!test) continue;
+      const status = value(obx, 11).toUpperCase();
+      const outcome = message.fault ?? test.fault ?? outcomeOf(obx, status);
+      const issued = firstOf([obx, "OBX-19"], [group.obr, "OBR-22"], [message.msh, "MSH-7"]);
+      const correction = status === "C" || WITHDRAWN.has(status);
+      const found = { message: message.number, line: obx.line, obx: value(obx, 1), code: test.code, sampled: sampled.text, issued: issued.text, correction };
+      if (typeof outcome !== "string") readings.push({ ...found, result: null, fault: outcome, row: outcome });
+      else readings.push({ ...found, result: outcome, fault: null, row: rowOf(obx, { message, group, document, sampled, issued, result: outcome, correction }) });
+    }
+  }
+  return readings;
+}
+
+interface Written {
+  readonly text: string;
+  readonly field: string;
+}
+
+/** The first field that is not empty; the first of all when all are. */
+function firstOf(...places: [segment: Segment | null, field: string][]): Written {
+  const written = places.map(([segment, field]) => ({ text: value(segment, Number(field.slice(4))), field }));
+  return written.find(({ text }) => text !== "") ?? written[0]!;
+}
+
+interface Around {
+  readonly message: Message;
+  readonly group: Group;
+  readonly document: DocumentRow | Refusal;
+  readonly sampled: Written;
+  readonly issued: Written;
+  readonly result: TestResult;
+  readonly correction: boolean;
+}
+
+function rowOf(obx: Segment, { message, group, document, sampled, issued, result, correction }: Around): TestRow | Refusal {
+  if (isRefusal(document)) return document;
+  const order = value(group.obr, 3) || value(group.obr, 2);
+  if (order === "") return { field: "OBR-3", reason: "is empty, and so is OBR-2: the result has no number" };
+  const place = value(obx, 1);
+  if (place === "") return { field: "OBX-1", reason: "is empty: results of one order could not be told apart" };
+  const sampledAt = timeOf(sampled, "is empty, and so is OBR-7");
+  if (isRefusal(sampledAt)) return sampledAt;
+  const issuedAt = timeOf(issued, "is empty, and so are OBR-22 and MSH-7");
+  if (isRefusal(issuedAt)) return issuedAt;
+  const laboratory = value(obx, 23) || value(obx, 23, 10);
+  const row: TestRow = { factId: `${order}/${place}`, document, sampledAt: sampledAt.iso, issuedAt: issuedAt.iso, result, laboratory };
+  // The county of the laboratory's address (XAD.9). XAD.5 never serves: it is the postal code, in China also six digits, and many a
+  // postal code is the county code of another place.
+  const county = value(obx, 24, 9);
+  if (/^\d{6}$/.test(county)) row.county = county;
+  if (correction) {
+    // The later message wins over earlier corrections, and any of them over the first report, whose revision is 1.
+    const sentAt = timeOf(firstOf([message.msh, "MSH-7"]), "is empty: a correction needs the time of its message");
+    if (isRefusal(sentAt)) return sentAt;
+    row.revision = sentAt.seconds;
+  }
+  return row;
+}
+
+const TIME = /^(\d{4})(\d\d)(\d\d)(?:(\d\d)(\d\d)(?:(\d\d)(?:\.\d+)?)?)?([+-]\d\d[0-5]\d)?$/;
+
+/** A time of HL7 in ISO 8601; one without a zone is Beijing time, a date stays a date. Fractions of a second are cut off. */
+function timeOf({ text, field }: Written, whenEmpty: string): { readonly iso: string; readonly seconds: number } | Refusal {
+  if (text === "") return { field, reason: whenEmpty };
+  const match = TIME.exec(text);
+  if (!match) return { field, reason: "must be a time written YYYYMMDD, or YYYYMMDDHHMM[SS[.S]] with an optional zone +ZZZZ" };
+  const [, year, month, day, hour, minute, second = "00", zone = "+0800"] = match;
+  if (hour === undefined && zone !== "+0800") return { field, reason: "is a date with a zone that is not Beijing's: it needs a time of day" };
+  const date = `${year!}-${month!}-${day!}`;
+  const iso = hour === undefined ? date : `${date}T${hour}:${minute!}:${second}${zone.slice(0, 3)}:${zone.slice(3)}`;
+  const moment = parseMoment(iso);
+  return moment ? { iso, seconds: bindsFrom(moment) } : { field, reason: "is no time of the years 2000 to 2100" };
+}
+
+const NAMES_THE_VIRUS = /SARS-CoV-2|SARS coronavirus 2|2019-nCoV/i;
+
+/** The test that an OBX reports, or null when it reports something else (symptoms, age, influenza …). */
+function testOf(obx: Segment): { readonly code: string; readonly fault: Refusal | null } | null {
+  const [first, alternate] = [value(obx, 3), value(obx, 3, 4)];
+  const code = virusTestKind(first) === undefined && virusTestKind(alternate) !== undefined ? alternate : first;
+  const kind = virusTestKind(code);
+  if (kind !== undefined) {
+    const why = whyNoVirusTest(kind);
+    return { code, fault: why === undefined ? null : { field: "OBX-3", reason: `code ${code} ${why}` } };
+  }
+  // From here on the code is unknown. What may yet be a test of this virus is refused, so that no result gets lost in silence.
+  const name = `${value(obx, 3, 2)} ${value(obx, 3, 5)}`.trim();
+  const maybeVirus = NAMES_THE_VIRUS.test(name);
+  const isMisspelt = isLoincShaped(code) && !loincCheckDigitHolds(code) && value(obx, 3, 3) === "LN" && (maybeVirus || name === "");
+  if (isMisspelt || differsInCheckDigit(code)) return { code, fault: { field: "OBX-3", reason: `code ${code} has a wrong check digit` } };
+  if (maybeVirus) return { code, fault: { field: "OBX-3", reason: `code ${quote(code)} is named after SARS-CoV-2, but is no test of the table` } };
+  return null;
+}
+
+/** What OBX-5.1 may hold: SNOMED CT, or a plain word. */
+const WRITTEN = {
+  positive: ["260373001", "10828004", "detected", "positive", "阳性"],
+  negative: ["260415000", "260385009", "895231008" /* in a pool */, "not detected", "negative", "阴性"],
+  // A presumption is no finding, and of a pool in which the virus was detected nobody knows whose it was.
+  inconclusive: ["419984006", "720735008" /* presumptive */, "462371000124108" /* in a pool */, "42425007", "82334004", "inconclusive", "可疑"],
+  invalid: ["455371000124106", "125154007" /* specimen unsatisfactory */, "invalid", "无效"],
+} satisfies Record<TestResult, string[]>;
+const RESULTS = new Map(Object.entries(WRITTEN).flatMap(([result, texts]) => texts.map((text) => [text, result as TestResult])));
+
+/** Codes about COVID-19 that senders put where a result belongs. */
+const NO_RESULT: ReadonlyMap<string, string> = new Map([
+  ["840539006", "a disease"],
+  ["840533007", "an organism"],
+  ["840544004", "a suspicion"],
+  ["840546002", "an exposure"],
+  ["840534001", "a procedure"],
+  ["840535000", "an antibody"],
+  ["840536004", "an antigen"],
+]);
+
+/** OBX-11: deleted, sent by mistake, cannot be obtained. What was reported before no longer stands. */
+const WITHDRAWN = new Set(["D", "W", "X"]);
+
+function outcomeOf(obx: Segment, status: string): TestResult | Refusal {
+  if (WITHDRAWN.has(status)) return "invalid";
+  if (status !== "" && status !== "F" && status !== "C") return { field: "OBX-11", reason: `status ${quote(status)} is not final` };
+  if (obx.fields[5]?.includes(obx.separators.repetition)) return { field: "OBX-5", reason: "holds several values" };
+  const code = value(obx, 5);
+  if (code === "") return { field: "OBX-5", reason: "is empty" };
+  const kind = NO_RESULT.get(code);
+  return (
+    RESULTS.get(code.toLowerCase()) ?? { field: "OBX-5", reason: kind ? `${code} is ${kind}, not a result` : `${quote(code)} is no result known here` }
+  );
+}
+
+/** The first identifier of PID-3 that the service knows. */
+function documentOf(pid: Segment | null): DocumentRow | Refusal {
+  if (!pid) return { field: "PID-3", reason: "no readable PID stands before this result" };
+  const seen = new Set<string>();
+  for (const identifier of (pid.fields[3] ?? "").split(pid.separators.repetition)) {
+    const number = partOf(identifier, 1, pid.separators);
+    const type = partOf(identifier, 5, pid.separators).toUpperCase();
+    if (number === "") continue;
+    if (type === "NNCHN") return { type: "resident-id", number };
+    if (type === "PPN") {
+      const issuer = partOf(identifier, 4, pid.separators, 1);
+      // Without an issuer the check of documents refuses the passport; an authority's name is none.
+      return { type: "passport", number, ...(/^[A-Za-z]{3}$/.test(issuer) ? { issuer } : {}) };
+    }
+    // A type is a few letters (table 0203); anything else may be a value in the wrong place.
+    seen.add(/^[A-Z]{1,5}$/.test(type) ? type : "one without a known type");
+  }
+  return { field: "PID-3", reason: `holds neither NNCHN nor PPN, but ${[...seen].join(", ").slice(0, 64) || "nothing"}` };
+}
+
+/** A text of the message for a refusal: short, and only when it has the looks of a code. */
+function quote(text: string): string {
+  return mayHoldNumber(text) || !/^[\w.^+-]+$/.test(text) ? "(not repeated here)" : `"${text.slice(0, 64)}"`;
+}
+
+// --- A file becomes messages ---
+
+interface Separators {
+  readonly field: string;
+  readonly component: string;
+  readonly repetition: string;
+  readonly escape: string;
+  readonly subcomponent: string;
+}
+
+/** `fields[n]` is field n as HL7 counts, raw; of MSH too. */
+interface Segment {
+  readonly line: number;
+  readonly fields: readonly string[];
+  readonly separators: Separators;
+}
+
+/** An OBR with its OBX; PID is the last one before it, SPM the first after it. */
+interface Group {
+  readonly pid: Segment | null;
+  readonly obr: Segment | null;
+  spm: Segment | null;
+  readonly results: Segment[];
+}
+
+interface Message {
+  readonly number: number;
+  readonly msh: Segment;
+  readonly groups: Group[];
+  /** Why no row can come of it. */
+  readonly fault: Refusal | null;
+}
+
+/** Headers and trailers of files and batches. What follows them belongs to nobody until the next MSH. */
+const BATCH = new Set(["FHS", "BHS", "BTS", "FTS"]);
+const READ = new Set(["PID", "OBR", "OBX", "SPM"]);
+
+/** Cuts a file into messages; lines that belong to none, or are no segment, come back as refusals. */
+function readMessages(text: string): { messages: Message[]; strays: ReadRow<TestRow>[] } {
+  const messages: Message[] = [];
+  const strays: ReadRow<TestRow>[] = [];
+  let message: Message | null = null;
+  let pid: Segment | null = null;
+  let group: Group | null = null;
+  const lines = text.replace(/^\uFEFF/, "").split(/\r\n|\r|\n/);
+  for (const [index, content] of lines.entries()) {
+    if (content.trim() === "") continue;
+    const line = index + 1;
+    const name = /^[A-Z][A-Z0-9]{2}(?![A-Za-z0-9])/.exec(content)?.[0];
+    const refuse = (field: string, reason: string) => strays.push({ line, refusal: { field, reason } });
+    if (name === undefined) {
+      refuse("segment", "the line is no segment of HL7");
+      // A note broken in two does no harm, but this may have been a PID or OBR: what follows must not go to the one before.
+      if (message && content.includes(message.msh.separators.field)) [pid, group] = [null, null];
+    } else if (name === "MSH") {
+      message = openMessage(content, line, messages.length + 1);
+      messages.push(message);
+      [pid, group] = [null, null];
+    } else if (BATCH.has(name)) message = null;
+    else if (!message) refuse(name, "the segment stands outside a message: there is no MSH before it");
+    else if (message.fault?.field === "MSH-2") continue; // cannot be cut
+    else if (content.length > 3 && content[3] !== message.msh.separators.field) {
+      refuse(name, "the segment has another separator than MSH-1");
+      [pid, group] = [null, null];
+    } else if (READ.has(name)) {
+      const { separators } = message.msh;
+      const segment = { line, fields: content.split(separators.field), separators };
+      if (name === "PID") [pid, group] = [segment, null];
+      else if (name === "SPM") {
+        if (group) group.spm ??= segment;
+      } else {
+        if (name === "OBR" || !group) message.groups.push((group = { pid, obr: name === "OBR" ? segment : null, spm: null, results: [] }));
+        if (name === "OBX") group.results.push(segment);
+      }
+    }
+  }
+  return { messages, strays };
+}
+
+function openMessage(content: string, line: number, number: number): Message {
+  const marks = content.slice(3, 8);
+  const [field, component, repetition, escape, subcomponent] = marks.padEnd(5);
+  const separators = { field: field!, component: component!, repetition: repetition!, escape: escape!, subcomponent: subcomponent! };
+  // Five different marks, none of them a letter or digit; with fewer the message would be cut in the wrong places.
+  const isUsable = /^[!-/:-@[-`{-~]{5}$/.test(marks) && new Set(marks).size === 5;
+  const msh: Segment = { line, fields: isUsable ? ["MSH", field!, ...content.slice(4).split(field!)] : [], separators };
+  if (!isUsable) return { number, msh, groups: [], fault: { field: "MSH-2", reason: "must hold four different separators after that of MSH-1, as in |^~\\&" } };
+  const type = `${value(msh, 9)}^${value(msh, 9, 2)}`;
+  return { number, msh, groups: [], fault: type === "ORU^R01" ? null : { field: "MSH-9", reason: `only ORU^R01 is read, not ${quote(type)}` } };
+}
+
+/** A component of the first repetition of a field, with escapes undone; "" when there is none. */
+function value(segment: Segment | null, field: number, component = 1): string {
+  const raw = segment?.fields[field];
+  if (!segment || raw === undefined || raw === "") return "";
+  return partOf(raw.split(segment.separators.repetition, 1)[0]!, component, segment.separators);
+}
+
+function partOf(repetition: string, component: number, separators: Separators, subcomponent?: number): string {
+  let part = repetition.split(separators.component, component)[component - 1] ?? "";
+  if (subcomponent !== undefined) part = part.split(separators.subcomponent)[subcomponent - 1] ?? "";
+  part = part.trim();
+  return part === '""' ? "" : unescape(part, separators); // two quotation marks are HL7's way to say: no value
+}
+
+/** Undoes the escapes of the separators; others (\X0D\, \H\) stay as written. */
+function unescape(text: string, { field, component, repetition, escape, subcomponent }: Separators): string {
+  if (!text.includes(escape)) return text;
+  const marks = new Map([["F", field], ["S", component], ["T", subcomponent], ["R", repetition], ["E", escape]]);
+  const parts = text.split(escape);
+  let result = parts[0]!;
+  for (let i = 1; i < parts.length; i++) {
+    const mark = i + 1 < parts.length ? marks.get(parts[i]!) : undefined;
+    result += mark === undefined ? escape + parts[i]! : mark + parts[++i]!;
+  }
+  return result;
+}

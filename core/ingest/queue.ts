@@ -1,0 +1,74 @@
+// The queue between the ingest API and the worker: BullMQ on Redis. Jobs carry a batch's number and nothing else.
+// Promises: adding the same batch twice is adding it once; what Redis loses is in the inbox and gets queued again.
+// Not here: what applying a batch means (apply.ts).
+
+import { Queue, Worker } from "bullmq";
+import { Redis } from "ioredis";
+
+const QUEUE = "fangxing-batches";
+
+export interface BatchQueue {
+  /** Rejects at once while Redis is away: whoever calls tries again later. */
+  add(sequence: number): Promise<void>;
+  counts(): Promise<{ waiting: number; active: number }>;
+  close(): Promise<void>;
+}
+
+export function openQueue(redisUrl: string): BatchQueue {
+  const connection = connect(redisUrl, { enableOfflineQueue: false });
+  const queue = new Queue(QUEUE, { connection, prefix: "fangxing" });
+  queue.on("error", ignore);
+  return {
+    async add(sequence) {
+      await queue.add("apply", { sequence }, { jobId: `batch-${sequence}`, removeOnComplete: true, removeOnFail: true, attempts: 5, backoff: { type: "exponential", delay: 500 } });
+    },
+    async counts() {
+      const { waiting = 0, delayed = 0, active = 0 } = await queue.getJobCounts("waiting", "delayed", "active");
+      return { waiting: waiting + delayed, active };
+    },
+    async close() {
+      await queue.close();
+      connection.disconnect();
+    },
+  };
+}
+
+export interface QueueWorker {
+  /** Lets the batch at hand come to its end. */
+  close(): Promise<void>;
+}
+
+/** Calls `apply` for every queued batch, one at a time. A batch that fails is tried again; its fault goes to `onFault`. */
+export function startQueueWorker(redisUrl: string, apply: (sequence: number) => Promise<void>, onFault: (sequence: number, error: Error) => void): QueueWorker {
+  const connection = connect(redisUrl, { maxRetriesPerRequest: null });
+  const worker = new Worker<{ sequence: number }>(QUEUE, (job) => apply(job.data.sequence), {
+    connection,
+    prefix: "fangxing",
+    concurrency: 1,
+    lockDuration: 5_000,
+    stalledInterval: 2_000,
+    maxStalledCount: 100, // a batch is safe to apply any number of times
+  });
+  worker.on("error", ignore);
+  worker.on("failed", (job, error) => {
+    if (job) onFault(job.data.sequence, error);
+  });
+  return {
+    async close() {
+      await worker.close();
+      connection.disconnect();
+    },
+  };
+}
+
+function connect(redisUrl: string, options: { enableOfflineQueue?: boolean; maxRetriesPerRequest?: null }): Redis {
+  const settings = { ...options, retryStrategy: (attempt: number) => Math.min(attempt * 50, 1000) };
+  const redis = redisUrl.startsWith("unix:") ? new Redis({ path: redisUrl.slice("unix:".length), ...settings }) : new Redis(redisUrl, settings);
+  redis.on("error", ignore);
+  return redis;
+}
+
+/** Connection faults: ioredis goes on trying by itself, and whoever needs Redis now gets a rejection of its own. */
+function ignore(): void {
+  // nothing to do
+}

@@ -1,0 +1,126 @@
+// The national risk lists as published (JSON) -> one publication, counted by county.
+// Promises: a list whose own counts don't match it is refused whole; an item that finds no county is named, never dropped in silence.
+// Not here: what an area means for anyone.
+
+import { readFileSync } from "node:fs";
+import { z } from "zod";
+import { allCounties, startOfDay, type CountyCode, type Instant, type Refusal, type RiskAreaCount, parseDate } from "../domain/index.ts";
+import type { RowFault } from "../access/index.ts";
+
+const itemSchema = z.looseObject({ province: z.string(), city: z.string(), county: z.string(), communitys: z.array(z.string()) });
+const listSchema = z.looseObject({
+  end_update_time: z.string(),
+  hcount: z.int().min(0),
+  mcount: z.int().min(0),
+  highlist: z.array(itemSchema),
+  middlelist: z.array(itemSchema),
+});
+/** The publications come wrapped in `data`. */
+const publicationSchema = z.looseObject({ data: listSchema });
+
+export interface ReadPublication {
+  readonly publishedAt: Instant;
+  readonly counties: ReadonlyMap<CountyCode, RiskAreaCount>;
+  /** Items that found their county. */
+  readonly accepted: number;
+  /** Items that did not; `line` counts the items of the high list, then those of the medium one. */
+  readonly refused: readonly RowFault[];
+}
+
+/** Reads a publication. @returns a refusal when the list as a whole can't be used. */
+export function readPublication(text: string): ReadPublication | Refusal {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    return { field: "body", reason: "is no JSON" };
+  }
+  const parsed = publicationSchema.safeParse(json);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0]!;
+    return { field: issue.path.join("."), reason: issue.message };
+  }
+  const { end_update_time: updateTime, hcount, mcount, highlist, middlelist } = parsed.data.data;
+  const publishedAt = parseUpdateTime(updateTime);
+  if (publishedAt === undefined) return { field: "data.end_update_time", reason: "must look like 2022-06-09 17时" };
+  for (const [field, count, list] of [["hcount", hcount, highlist], ["mcount", mcount, middlelist]] as const) {
+    const areas = list.reduce((sum, item) => sum + item.communitys.length, 0);
+    if (areas !== count) return { field: `data.${field}`, reason: `says ${count} areas but the list holds ${areas}: is it cut off?` };
+  }
+
+  const counties = new Map<CountyCode, { high: number; medium: number }>();
+  const refused: RowFault[] = [];
+  const items = [...highlist.map((item) => ({ item, level: "high" as const })), ...middlelist.map((item) => ({ item, level: "medium" as const }))];
+  items.forEach(({ item, level }, i) => {
+    const codes = findCounties(item);
+    if (codes.length === 0) {
+      const name = [item.province, item.city, item.county].join(" ").trim();
+      refused.push({ line: i + 1, field: "county", reason: name === "" ? "names no place" : `no county is known as ${name.slice(0, 80)}` });
+    }
+    for (const code of codes) {
+      const count = counties.get(code) ?? { high: 0, medium: 0 };
+      count[level] += item.communitys.length;
+      counties.set(code, count);
+    }
+  });
+  return { publishedAt, counties, accepted: items.length - refused.length, refused };
+}
+
+/** "2022-06-09 17时", Beijing time. */
+function parseUpdateTime(text: string): Instant | undefined {
+  const match = /^(\d{4})-(\d\d)-(\d\d) (\d{1,2})时$/.exec(text);
+  if (!match) return undefined;
+  const day = parseDate(match[1]!, match[2]!, match[3]!);
+  const hour = Number(match[4]);
+  return day === undefined || hour > 24 ? undefined : startOfDay(day) + hour * 3600;
+}
+
+interface PlaceName {
+  readonly province: string;
+  readonly city: string;
+  readonly county: string;
+}
+
+const MUNICIPALITIES = new Set(["北京市", "上海市", "天津市", "重庆市"]);
+const DIRECTLY_ADMINISTERED = "省直辖县级行政区划";
+
+let places: ReadonlyMap<string, readonly CountyCode[]> | undefined;
+
+/**
+ * The counties that a published place lies in; several for a development zone that spans them; none when nobody knows it. Names are tried in
+ * this order: as they stand; a municipality's county or (Beijing) the city as its district; a county that its province administers; a prefecture that is
+ * one county; the table of aliases, which gives a reason for each.
+ */
+export function findCounties({ province, city, county }: PlaceName): readonly CountyCode[] {
+  places ??= indexPlaces();
+  const tries = MUNICIPALITIES.has(province)
+    ? [[province, county], [province, city]]
+    : city.endsWith("直辖县级行政单位") || city.endsWith("直辖县级行政区划")
+      ? [[province, DIRECTLY_ADMINISTERED, county]]
+      : [[province, city, county], [province, city]];
+  for (const names of [...tries, ["alias", province, city, county]]) {
+    const codes = places.get(names.join("|"));
+    if (codes) return codes;
+  }
+  return [];
+}
+
+function indexPlaces(): ReadonlyMap<string, readonly CountyCode[]> {
+  const index = new Map<string, CountyCode[]>();
+  const real = [...allCounties().values()].filter((c) => !c.isZone);
+  for (const { code, name, prefecture, province } of real) {
+    if (MUNICIPALITIES.has(province)) index.set(`${province}|${name}`, [code]);
+    else if (prefecture.endsWith("直辖县级行政区划")) index.set(`${province}|${DIRECTLY_ADMINISTERED}|${name}`, [code]);
+    else {
+      index.set(`${province}|${prefecture}|${name}`, [code]);
+      // Prefectures without counties stand in the list as a county of their own name: 东莞, 中山, 儋州, 嘉峪关.
+      if (name === prefecture) index.set(`${province}|${prefecture}`, [code]);
+    }
+  }
+  const table = readFileSync(new URL("./riskAreas/aliases.csv", import.meta.url), "utf8").trim().split("\n").slice(1);
+  for (const row of table) {
+    const [province, city, county, codes] = row.split(",");
+    index.set(["alias", province, city, county].join("|"), codes!.split(";").map(Number));
+  }
+  return index;
+}

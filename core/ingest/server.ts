@@ -1,0 +1,236 @@
+// The ingest API: signed deliveries in, 202 once they are on disk, and where each batch is.
+// Promises: nothing is answered 202 before it is flushed; what is refused is answered with line, field and reason; numbers never leave memory.
+// Not here: applying (worker.ts).
+
+import { formatMs, mayHoldNumber, type Clock } from "../domain/index.ts";
+import { problemResponse, verifyRequest, type Keyring, type Problem, type Registry, type Source } from "../access/index.ts";
+import { openEvidenceReader, type EvidenceReader } from "../evidence/index.ts";
+import { contentTypesOf, FEEDS, formatOf, isFeed, readBatch, type Feed } from "./batch.ts";
+import { openInbox, type BatchHeader, type Inbox } from "./inbox.ts";
+import { openQueue, type BatchQueue } from "./queue.ts";
+
+export interface IngestSettings {
+  readonly host: string;
+  readonly port: number;
+  readonly folders: { readonly inbox: string; readonly evidence: string };
+  readonly redisUrl: string;
+  readonly registry: Registry;
+  readonly keyring: Keyring;
+  readonly clock: Clock;
+  /** Largest body taken, in bytes. */
+  readonly bodyBytesMax: number;
+  readonly log: (line: string) => void;
+}
+
+/** How often the inbox is looked over for batches that are stored and not applied. */
+const SWEEP_MS = 1000;
+/** After so long a batch is queued again: Redis may have lost it. Adding one that is still queued changes nothing. */
+const QUEUE_AGAIN_MS = 5000;
+const BATCH_ID = /^[A-Za-z0-9._-]{1,64}$/;
+
+/** What requests are answered from. */
+interface Desk extends IngestSettings {
+  readonly inbox: Inbox;
+  readonly queue: BatchQueue;
+  /** When each pending batch was last put into the queue, milliseconds of the service's clock. */
+  readonly queuedMs: Map<number, number>;
+  /** How far the worker has come; undefined while it has not made its store yet. */
+  evidence(): EvidenceReader | undefined;
+}
+
+/** Starts the API. @throws when the port is taken. @returns its port, and how to stop it. */
+export function startIngestServer(settings: IngestSettings): { port: number; stop(): Promise<void> } {
+  const { host, port, folders, redisUrl, bodyBytesMax, log } = settings;
+  let evidence: EvidenceReader | undefined;
+  const desk: Desk = {
+    ...settings,
+    inbox: openInbox(folders.inbox),
+    queue: openQueue(redisUrl),
+    queuedMs: new Map(),
+    evidence() {
+      try {
+        evidence ??= openEvidenceReader(folders.evidence);
+      } catch {
+        // Not there yet: nothing has been applied.
+      }
+      return evidence;
+    },
+  };
+
+  const server = Bun.serve({
+    hostname: host,
+    port,
+    // Above the limit of our own, so that the sender is told what it is.
+    maxRequestBodySize: bodyBytesMax + 1024 * 1024,
+    routes: {
+      "/healthz": () => new Response("ok\n"),
+      "/readyz": () => new Response("ready\n"),
+      "/metrics": async () => new Response(await metricsText(desk), { headers: { "Content-Type": "text/plain; version=0.0.4" } }),
+      "/v1/feeds/:feed/batches": async (request) =>
+        request.method === "POST" ? deliver(request, request.params.feed, desk) : problemResponse(METHOD_PROBLEM, { Allow: "POST" }),
+      "/v1/feeds/:feed/batches/:batch": async (request) =>
+        request.method === "GET" ? tell(request, request.params, desk) : problemResponse(METHOD_PROBLEM, { Allow: "GET" }),
+    },
+    fetch: () => problemResponse({ status: 404, title: "Not found", detail: "there are POST /v1/feeds/{feed}/batches and GET /v1/feeds/{feed}/batches/{id}" }),
+    error(error) {
+      log(`a request failed: ${error.message}`);
+      return problemResponse({ status: 500, title: "Internal error", detail: "the request could not be served; a delivery can be sent again under the same batch id" });
+    },
+  });
+
+  let sweeping: Promise<void> | undefined;
+  const timer = setInterval(() => {
+    sweeping ??= sweep(desk).finally(() => (sweeping = undefined));
+  }, SWEEP_MS);
+
+  return {
+    port: server.port ?? port,
+    async stop() {
+      clearInterval(timer);
+      await server.stop();
+      await sweeping;
+      await desk.queue.close();
+      await desk.inbox.close();
+      await evidence?.close();
+    },
+  };
+}
+
+const METHOD_PROBLEM: Problem = { status: 405, title: "Method not allowed", detail: "see the header Allow" };
+
+/** Drops the rows of applied batches; queues again what is stored and neither applied nor lately queued. */
+async function sweep(desk: Desk): Promise<void> {
+  const { inbox, queue, queuedMs, clock } = desk;
+  try {
+    for (const sequence of inbox.pending()) {
+      if (desk.evidence()?.progress(sequence)?.appliedMs != null) {
+        await inbox.finish(sequence);
+        queuedMs.delete(sequence);
+      } else if (clock.nowMs() - (queuedMs.get(sequence) ?? 0) >= QUEUE_AGAIN_MS) {
+        await queue.add(sequence);
+        queuedMs.set(sequence, clock.nowMs());
+      }
+    }
+  } catch {
+    // Redis is away: the next sweep tries again.
+  }
+}
+
+async function deliver(request: Request, feedName: string, desk: Desk): Promise<Response> {
+  const { clock, keyring, bodyBytesMax, inbox, queue, queuedMs } = desk;
+  const tooLarge: Problem = { status: 413, title: "Body too large", detail: `a batch may have ${bodyBytesMax} bytes: send it in parts, each with a batch id of its own` };
+  if (Number(request.headers.get("content-length") ?? 0) > bodyBytesMax) return problemResponse(tooLarge);
+  const body = await request.bytes();
+  if (body.length > bodyBytesMax) return problemResponse(tooLarge);
+
+  const source = await authorise(request, feedName, desk, body);
+  if (!("feeds" in source)) return problemResponse(source);
+  const feed = feedName as Feed;
+  const batch = request.headers.get("batch-id") ?? "";
+  if (!BATCH_ID.test(batch) || mayHoldNumber(batch)) {
+    const detail = "the header Batch-Id must be 1 to 64 of A-Z, a-z, 0-9, dot, hyphen and underscore, and must not look like a document or phone number";
+    return problemResponse({ status: 400, title: "Bad Batch-Id", detail });
+  }
+  const contentType = request.headers.get("content-type") ?? contentTypesOf(feed)[0]!;
+  const format = formatOf(feed, contentType);
+  if (!format) {
+    return problemResponse({ status: 415, title: "Content type not taken", detail: `the feed ${feed} takes ${contentTypesOf(feed).join(", ")}` });
+  }
+
+  const bodyHash = keyring.bodyHash(body);
+  const known = inbox.find({ source: source.name, feed, batch });
+  if (known) return repeated(known, bodyHash);
+
+  const text = decodeUtf8(body);
+  if (text === undefined) return problemResponse({ status: 400, title: "Bad body", detail: "the body is no UTF-8 text" });
+  const receivedMs = clock.nowMs();
+  const read = readBatch(feed, format, text, { keyring, source: source.name, now: Math.floor(receivedMs / 1000), isHistory: source.history ?? false });
+  if (read.accepted === 0) {
+    const detail = read.refused.length > 0 ? "no row could be accepted, nothing was kept: correct the rows and send them again" : "the body holds no row of this feed";
+    return problemResponse({ status: 422, title: "Nothing accepted", detail, errors: read.refused });
+  }
+  const { rows, accepted, refused, ignored } = read;
+  const header = await inbox.store({ source: source.name, feed, batch, bodyHash, receivedMs, accepted, refused, ignored }, rows);
+  if (header.bodyHash !== bodyHash) return repeated(header, bodyHash);
+  // Not awaited: the batch is kept, and if Redis is away now the sweep queues it later.
+  queue.add(header.sequence).then(
+    () => queuedMs.set(header.sequence, receivedMs),
+    () => undefined,
+  );
+  return acceptedResponse(header);
+}
+
+/** The same batch id again: the same answer, or a conflict when it is another batch. */
+function repeated(header: BatchHeader, bodyHash: string): Response {
+  if (header.bodyHash === bodyHash) return acceptedResponse(header);
+  return problemResponse({ status: 409, title: "Batch id taken", detail: "another body was delivered under this batch id before; nothing was changed: use a new id" });
+}
+
+function acceptedResponse({ batch, accepted, refused, ignored }: BatchHeader): Response {
+  return Response.json({ batch, accepted, refused, ...(ignored > 0 ? { ignored } : {}) }, { status: 202 });
+}
+
+async function tell(request: Request, { feed: feedName, batch: id }: { feed: string; batch: string }, desk: Desk): Promise<Response> {
+  const source = await authorise(request, feedName, desk);
+  if (!("feeds" in source)) return problemResponse(source);
+  const header = desk.inbox.find({ source: source.name, feed: feedName as Feed, batch: id });
+  if (!header) return problemResponse({ status: 404, title: "No such batch", detail: `the source ${source.name} has delivered no batch of this id to this feed` });
+  const progress = desk.evidence()?.progress(header.sequence);
+  const appliedMs = progress?.appliedMs ?? null;
+  return Response.json({
+    batch: header.batch,
+    feed: header.feed,
+    state: appliedMs !== null ? "applied" : progress || desk.queuedMs.has(header.sequence) ? "queued" : "stored",
+    accepted: header.accepted,
+    refused: header.refused.length,
+    chunks: header.chunks,
+    chunksApplied: appliedMs !== null ? header.chunks : (progress?.chunksDone ?? 0),
+    entriesChanged: progress?.entriesChanged ?? 0,
+    receivedAt: formatMs(header.receivedMs),
+    appliedAt: appliedMs === null ? null : formatMs(appliedMs),
+    tookMs: appliedMs === null ? null : appliedMs - header.receivedMs,
+  });
+}
+
+/** Who sends, if it may: the source, or the problem to answer. */
+async function authorise(request: Request, feed: string, { registry, clock }: Desk, body?: Uint8Array): Promise<Source | Problem> {
+  const url = new URL(request.url);
+  const headers = Object.fromEntries(request.headers);
+  const source = await verifyRequest({ method: request.method, path: url.pathname, headers, ...(body ? { body } : {}) }, registry, clock);
+  if (typeof source === "string") return { status: 401, title: "Not signed as needed", detail: source };
+  if (!isFeed(feed)) return { status: 404, title: "No such feed", detail: `feeds are ${FEEDS.join(", ")}` };
+  if (!source.feeds.includes("*") && !source.feeds.includes(feed)) return { status: 403, title: "Not this source's feed", detail: `the source ${source.name} may deliver to ${source.feeds.join(", ")}` };
+  return source;
+}
+
+function decodeUtf8(body: Uint8Array): string | undefined {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(body);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Prometheus text. The queue's counts are absent while Redis is away. */
+async function metricsText({ inbox, queue, clock }: Desk): Promise<string> {
+  const pending = inbox.pending();
+  const oldestMs = pending[0] === undefined ? undefined : inbox.header(pending[0])?.receivedMs;
+  const lines = [
+    "# HELP fangxing_batches_pending Batches accepted and not yet applied.",
+    "# TYPE fangxing_batches_pending gauge",
+    `fangxing_batches_pending ${pending.length}`,
+    "# HELP fangxing_oldest_pending_batch_age_seconds Age of the oldest batch that is not yet applied.",
+    "# TYPE fangxing_oldest_pending_batch_age_seconds gauge",
+    `fangxing_oldest_pending_batch_age_seconds ${oldestMs === undefined ? 0 : (clock.nowMs() - oldestMs) / 1000}`,
+  ];
+  const counts = await queue.counts().catch(() => undefined);
+  if (counts) {
+    lines.push(
+      "# HELP fangxing_queue_depth Jobs in the queue.",
+      "# TYPE fangxing_queue_depth gauge",
+      `fangxing_queue_depth{state="waiting"} ${counts.waiting}`,
+      `fangxing_queue_depth{state="active"} ${counts.active}`,
+    );
+  }
+  return `${lines.join("\n")}\n`;
+}

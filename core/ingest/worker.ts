@@ -1,0 +1,54 @@
+// The worker: applies queued batches, and tells everyone who reads entries that it is alive.
+
+import { now, type Clock } from "../domain/index.ts";
+import { openEntryWriter } from "../entry/index.ts";
+import { openEvidenceWriter } from "../evidence/index.ts";
+import { createEvaluator, type PolicyPack } from "../policy/index.ts";
+import { applyBatch } from "./apply.ts";
+import { openInboxReader } from "./inbox.ts";
+import { startQueueWorker } from "./queue.ts";
+
+export interface WorkerSettings {
+  readonly folders: { readonly inbox: string; readonly evidence: string; readonly entries: string };
+  readonly redisUrl: string;
+  readonly pack: PolicyPack;
+  readonly clock: Clock;
+  readonly log: (line: string) => void;
+}
+
+const HEARTBEAT_MS = 1000;
+
+/** Starts the worker. @returns how to stop it. */
+export function startWorker({ folders, redisUrl, pack, clock, log }: WorkerSettings): { stop(): Promise<void> } {
+  const inbox = openInboxReader(folders.inbox);
+  const evidence = openEvidenceWriter(folders.evidence);
+  const entries = openEntryWriter(folders.entries);
+  const evaluator = createEvaluator(pack, evidence.regions);
+  let changedMs = entries.heartbeat()?.changedMs ?? 0;
+  const parts = { inbox, evidence, entries, evaluator, policyId: 1, clock, onChange: (atMs: number) => (changedMs = atMs) };
+
+  const beat = (): void => {
+    const batchesWaiting = inbox.pending().filter((sequence) => evidence.progress(sequence)?.appliedMs == null).length;
+    entries.beat({ atMs: clock.nowMs(), changedMs, batchesWaiting });
+    // Readers that were killed would hold old pages, and the files would grow without end.
+    entries.checkReaders();
+    evidence.checkReaders();
+  };
+  beat();
+  const timer = setInterval(beat, HEARTBEAT_MS);
+
+  const queue = startQueueWorker(
+    redisUrl,
+    (sequence) => applyBatch(sequence, parts),
+    (sequence, error) => log(`batch ${sequence} could not be applied and will be tried again: ${error.message}`),
+  );
+  log(`worker ready at ${String(now(clock))}`);
+  return {
+    async stop() {
+      clearInterval(timer);
+      await queue.close();
+      await entries.flushed();
+      await Promise.all([inbox.close(), evidence.close(), entries.close()]);
+    },
+  };
+}
