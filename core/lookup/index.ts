@@ -1,3 +1,4 @@
 // Lookup: bytes + now -> answer.
 
 export * from "./answer.ts";
+export { startLookupServer, type LookupSettings } from "./server.ts";

@@ -1,0 +1,50 @@
+// Counters of a lookup process: fixed arrays on the hot path, Prometheus text when somebody asks.
+
+/** Upper bounds of the latency histogram, microseconds. */
+const BOUNDS_US = [5, 10, 20, 50, 100, 200, 500, 1_000, 5_000, 20_000, 100_000];
+
+/** How a scan ended: the answer's reason, `pass`, or why there was no answer. */
+export const OUTCOMES = ["pass", "no-policy", "status", "popup", "unconfirmed", "venue-rule", "no-session", "bad-request"] as const;
+export type Outcome = (typeof OUTCOMES)[number];
+
+export interface LookupMetrics {
+  /** One scan; `us` is the time from the request's arrival in the process to its answer, microseconds. */
+  count(outcome: Outcome, us: number): void;
+  /** A record failed its checksum or version and was treated as absent. */
+  countDamaged(): void;
+  text(gauges: Readonly<Record<string, { readonly help: string; readonly value: number }>>): string;
+}
+
+export function createMetrics(): LookupMetrics {
+  const outcomes = new Float64Array(OUTCOMES.length);
+  const buckets = new Float64Array(BOUNDS_US.length + 1);
+  let sumUs = 0;
+  let damaged = 0;
+  return {
+    count(outcome, us) {
+      outcomes[OUTCOMES.indexOf(outcome)]!++;
+      let i = 0;
+      while (i < BOUNDS_US.length && us > BOUNDS_US[i]!) i++;
+      buckets[i]!++;
+      sumUs += us;
+    },
+    countDamaged() {
+      damaged++;
+    },
+    text(gauges) {
+      const lines = ["# HELP fangxing_scans_total Scans by outcome.", "# TYPE fangxing_scans_total counter"];
+      OUTCOMES.forEach((outcome, i) => lines.push(`fangxing_scans_total{outcome="${outcome}"} ${outcomes[i]!}`));
+      lines.push("# HELP fangxing_scan_duration_seconds Time from a request's arrival in the process to its answer.", "# TYPE fangxing_scan_duration_seconds histogram");
+      let total = 0;
+      BOUNDS_US.forEach((bound, i) => {
+        total += buckets[i]!;
+        lines.push(`fangxing_scan_duration_seconds_bucket{le="${bound / 1e6}"} ${total}`);
+      });
+      total += buckets[BOUNDS_US.length]!;
+      lines.push(`fangxing_scan_duration_seconds_bucket{le="+Inf"} ${total}`, `fangxing_scan_duration_seconds_sum ${sumUs / 1e6}`, `fangxing_scan_duration_seconds_count ${total}`);
+      lines.push("# HELP fangxing_damaged_entries_total Records that failed their check.", "# TYPE fangxing_damaged_entries_total counter", `fangxing_damaged_entries_total ${damaged}`);
+      for (const [name, { help, value }] of Object.entries(gauges)) lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} gauge`, `${name} ${value}`);
+      return `${lines.join("\n")}\n`;
+    },
+  };
+}
