@@ -1,0 +1,98 @@
+// `fangxing import FEED FILE` and `fangxing sign FEED BATCH-ID`: deliveries by the operator's own source.
+
+import { readFileSync } from "node:fs";
+import { SingleBar } from "cli-progress";
+import { createKeyring } from "../../core/access/index.ts";
+import { contentTypesOf, FEEDS, isFeed, type Feed } from "../../core/ingest/index.ts";
+import { createClient, localDeliveryHeaders, ServiceError } from "../client.ts";
+import { dataFolder, folderClock, type DataFolder } from "../dataFolder.ts";
+import { UsageError, type Settings } from "../settings.ts";
+import { runningService } from "./running.ts";
+
+/** Lines a batch; a larger file is delivered in several. */
+const BATCH_LINES = 5000;
+
+/** Delivers a file and waits until it is applied. @returns whether every row was accepted. */
+export async function importFile(words: readonly string[], settings: Settings, say: (line: string) => void): Promise<boolean> {
+  const [feedName, file] = words;
+  const feed = feedOf(feedName);
+  if (file === undefined) throw new UsageError("import needs a feed and a file: fangxing import tests results.ndjson");
+  const text = readText(file);
+  const folder = dataFolder(settings.data);
+  const client = createClient(folder, runningService(folder, settings), folderClock(folder));
+  const contentType = contentTypeOf(feed, text);
+  const parts = contentType === "application/x-ndjson" ? splitLines(text) : [{ body: text, firstLine: 1 }];
+  // Named by their content, so that an import that was cut off can be started again.
+  const name = createKeyring(readFileSync(folder.documentSecret)).bodyHash(new TextEncoder().encode(text)).slice(0, 20);
+
+  const bar = new SingleBar({ format: "  {bar} {percentage} % | {value} of {total} batches applied", noTTYOutput: false });
+  bar.start(parts.length, 0);
+  let accepted = 0;
+  const refused: string[] = [];
+  const delivered: string[] = [];
+  for (const [i, { body, firstLine }] of parts.entries()) {
+    const id = `import-${name}-${i}`;
+    try {
+      const answer = await client.deliver(feed, id, body, contentType);
+      accepted += answer.accepted;
+      delivered.push(id);
+      for (const r of answer.refused) refused.push(`line ${r.line + firstLine - 1}: ${r.field} ${r.reason}`);
+    } catch (error) {
+      if (!(error instanceof ServiceError) || error.status !== 422) throw error;
+      for (const r of error.errors) refused.push(`line ${r.line + firstLine - 1}: ${r.field} ${r.reason}`);
+      bar.increment();
+    }
+  }
+  let entriesChanged = 0;
+  for (const id of delivered) {
+    let state = await client.batch(feed, id);
+    while (state.state !== "applied") {
+      await Bun.sleep(50);
+      state = await client.batch(feed, id);
+    }
+    entriesChanged += state.entriesChanged;
+    bar.increment();
+  }
+  bar.stop();
+  refused.forEach((line) => say(`refused ${line}`));
+  say(`${accepted} accepted, ${refused.length} faults in refused rows, ${entriesChanged} entries changed`);
+  return refused.length === 0;
+}
+
+/** Prints the headers that sign a delivery; its body comes on standard input. */
+export async function signDelivery(words: readonly string[], settings: Settings, say: (line: string) => void): Promise<void> {
+  const [feedName, batchId] = words;
+  const feed = feedOf(feedName);
+  if (batchId === undefined) throw new UsageError("sign needs a feed and a batch id, and the body on standard input");
+  const folder: DataFolder = dataFolder(settings.data);
+  const body = await Bun.stdin.bytes();
+  const headers = await localDeliveryHeaders(folder, folderClock(folder), feed, batchId, body);
+  for (const [name, value] of Object.entries(headers)) say(`${name}: ${value}`);
+}
+
+function feedOf(name: string | undefined): Feed {
+  if (name === undefined || !isFeed(name)) throw new UsageError(`"${name ?? ""}" is no feed: there are ${FEEDS.join(", ")}`);
+  return name;
+}
+
+function readText(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    throw new UsageError(`${file} can't be read: ${error instanceof Error ? error.message : "unknown fault"}`);
+  }
+}
+
+/** What the file holds, by how it begins. */
+function contentTypeOf(feed: Feed, text: string): string {
+  if (feed === "tests" && /^\s*(FHS|BHS|MSH)/.test(text)) return "application/hl7-v2";
+  return contentTypesOf(feed)[0]!;
+}
+
+function splitLines(text: string): { body: string; firstLine: number }[] {
+  const lines = text.split("\n");
+  if (lines.at(-1) === "") lines.pop();
+  const parts: { body: string; firstLine: number }[] = [];
+  for (let i = 0; i < lines.length; i += BATCH_LINES) parts.push({ body: lines.slice(i, i + BATCH_LINES).join("\n"), firstLine: i + 1 });
+  return parts;
+}

@@ -1,0 +1,65 @@
+// The processes of the service, each the command of its name: wires a room's server to the data folder and the settings.
+
+import { readFileSync } from "node:fs";
+import { createKeyring, readRegistry } from "../../core/access/index.ts";
+import { startIngestServer, startWorker } from "../../core/ingest/index.ts";
+import { startLookupServer } from "../../core/lookup/index.ts";
+import { beijingPack, venueRule } from "../../core/policy/index.ts";
+import { dataFolder, folderClock } from "../dataFolder.ts";
+import { ownSocket } from "../redis.ts";
+import { UsageError, type Settings } from "../settings.ts";
+
+export const ROLES = ["ingest", "worker", "lookup"] as const;
+export type Role = (typeof ROLES)[number];
+
+/** Starts a role and runs until a signal, or the end of the supervisor that started it. */
+export async function runRole(role: Role, settings: Settings, say: (line: string) => void): Promise<void> {
+  const { host } = settings;
+  const folder = dataFolder(settings.data);
+  const redisUrl = settings.redis ?? `unix:${ownSocket(folder)}`;
+  const clock = folderClock(folder);
+  const registry = readRegistry(folder.registryFile);
+  const keyring = createKeyring(readFileSync(folder.documentSecret));
+  const log = say;
+  const start = {
+    ingest: () =>
+      listening(settings.ingestPort, "--ingest-port", host, (port) =>
+        startIngestServer({ host, port, folders: folder, redisUrl, registry, keyring, clock, bodyBytesMax: settings.batchBytesMax, log }),
+      ),
+    worker: () => ({ port: 0, ...startWorker({ folders: folder, redisUrl, pack: beijingPack(), clock, log }) }),
+    lookup: () =>
+      listening(settings.lookupPort, "--lookup-port", host, (port) =>
+        startLookupServer({
+          host,
+          port,
+          entriesFolder: folder.entries,
+          registry,
+          keyring,
+          sessionSecret: readFileSync(folder.sessionSecret),
+          venueRule: venueRule(beijingPack()),
+          clock,
+          log,
+        }),
+      ),
+  };
+  const server = start[role]();
+  say(`ready ${server.port}`);
+  await new Promise<void>((resolve) => {
+    process.once("SIGTERM", () => resolve());
+    process.once("SIGINT", () => resolve());
+    // A supervisor holds the other end of standard input: when it is gone, however it went, so are we.
+    if (!process.stdin.isTTY) process.stdin.once("end", () => resolve()).resume();
+  });
+  await server.stop();
+}
+
+function listening<Server>(port: number, option: string, host: string, start: (port: number) => Server): Server {
+  try {
+    return start(port);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EADDRINUSE") {
+      throw new UsageError(`port ${port} on ${host} is in use: stop what listens there, or choose another with ${option} (0: any free one)`);
+    }
+    throw error;
+  }
+}

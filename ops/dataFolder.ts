@@ -1,0 +1,168 @@
+// The data folder: what lies where, its secrets, and whose clock it keeps.
+// Promises: made with access for its owner alone; one service at a time; a demo's folder never turns into a real one or back.
+
+import { randomBytes } from "node:crypto";
+import { accessSync, constants, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { createDeviceKey, type Registry } from "../core/access/index.ts";
+import { formatInstant, offsetClock, parseInstant, systemClock, type Clock, type Instant } from "../core/domain/index.ts";
+import { UsageError } from "./settings.ts";
+
+/** What folder.json says of a demo; a real service has `demo: null`. */
+export interface FolderState {
+  readonly demo: {
+    /** The demo's clock is the system's plus this. */
+    readonly offsetMs: number;
+    /** The instant its city was made for. */
+    readonly startedAt: string;
+    readonly holders: number;
+    readonly seed: number;
+    /** The whole city has been delivered. */
+    readonly isLoaded: boolean;
+  } | null;
+}
+
+/** Where a running service listens, for the commands beside it. */
+export interface RunState {
+  readonly pid: number;
+  readonly host: string;
+  readonly lookupPort: number;
+  readonly ingestPort: number;
+}
+
+export interface DataFolder {
+  readonly path: string;
+  readonly inbox: string;
+  readonly evidence: string;
+  readonly entries: string;
+  readonly redis: string;
+  readonly registryFile: string;
+  readonly documentSecret: string;
+  readonly sessionSecret: string;
+  readonly consoleKey: string;
+}
+
+/** The device and the source that come with every data folder, for the commands of its operator. */
+export const CONSOLE_DEVICE = "console";
+export const LOCAL_SOURCE = "local";
+
+export function dataFolder(path: string): DataFolder {
+  const root = resolve(path);
+  return {
+    path: root,
+    inbox: join(root, "inbox"),
+    evidence: join(root, "evidence"),
+    entries: join(root, "entries"),
+    redis: join(root, "redis"),
+    registryFile: join(root, "access.json"),
+    documentSecret: join(root, "secrets", "document.key"),
+    sessionSecret: join(root, "secrets", "session.key"),
+    consoleKey: join(root, "secrets", "console.pem"),
+  };
+}
+
+/** Makes what is missing. @throws UsageError when the folder can't be written. */
+export function prepareFolder(folder: DataFolder): void {
+  try {
+    for (const path of [folder.path, join(folder.path, "secrets"), folder.inbox, folder.evidence, folder.entries, folder.redis]) {
+      mkdirSync(path, { recursive: true, mode: 0o700 });
+    }
+    accessSync(folder.path, constants.W_OK);
+    for (const file of [folder.documentSecret, folder.sessionSecret]) if (!existsSync(file)) writePrivate(file, randomBytes(32));
+    if (!existsSync(folder.registryFile)) {
+      const { privateKeyPem, publicKey } = createDeviceKey();
+      writePrivate(folder.consoleKey, privateKeyPem);
+      const registry: Registry = {
+        devices: [{ name: CONSOLE_DEVICE, class: "staff", publicKey }],
+        sources: [{ name: LOCAL_SOURCE, feeds: ["*"], secret: randomBytes(32).toString("base64"), history: true }],
+      };
+      writePrivate(folder.registryFile, `${JSON.stringify(registry, null, 2)}\n`);
+    }
+  } catch (error) {
+    const why = error instanceof Error ? error.message : "unknown fault";
+    throw new UsageError(`the data folder ${folder.path} can't be written (${why}): choose another with --data or give yourself access`);
+  }
+}
+
+/** The clock of a folder: a demo's own, else the system's. */
+export function folderClock(folder: DataFolder): Clock {
+  const demo = readState(folder)?.demo;
+  return demo ? offsetClock(demo.offsetMs) : systemClock;
+}
+
+export function readState(folder: DataFolder): FolderState | undefined {
+  const file = join(folder.path, "folder.json");
+  return existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as FolderState) : undefined;
+}
+
+export function writeState(folder: DataFolder, state: FolderState): void {
+  writePrivate(join(folder.path, "folder.json"), `${JSON.stringify(state, null, 2)}\n`);
+}
+
+/** Marks the folder as a real service's. @throws UsageError when it is a demo's. */
+export function claimForService(folder: DataFolder): FolderState {
+  const state = readState(folder);
+  if (state?.demo) throw new UsageError(`${folder.path} holds the demo city: start it with npm start, or choose another folder with --data`);
+  if (!state) writeState(folder, { demo: null });
+  return { demo: null };
+}
+
+/**
+ * Marks the folder as a demo's and settles its clock: it begins at `startAt`, runs on while nobody looks, and never goes back.
+ * @throws UsageError when the folder is a real service's, or `wanted` lies before its clock.
+ */
+export function claimForDemo(folder: DataFolder, { wanted, holders, seed }: { wanted: Instant | null; holders: number; seed: number }): FolderState {
+  const state = readState(folder);
+  if (state && !state.demo) throw new UsageError(`${folder.path} holds a real service's data: start it with fangxing start, or choose another folder with --data`);
+  const before = state?.demo;
+  const start = wanted ?? DEMO_START;
+  const offsetMs = before && wanted === null ? before.offsetMs : start * 1000 - systemClock.nowMs();
+  if (before && offsetMs < before.offsetMs) {
+    const clock = formatInstant(Math.floor(offsetClock(before.offsetMs).nowMs() / 1000));
+    throw new UsageError(`--now ${formatInstant(start)} lies before this city's clock, which is ${clock}: a clock never goes back; choose a later instant or another folder with --data`);
+  }
+  const demo = before ? { ...before, offsetMs } : { offsetMs, startedAt: formatInstant(start), holders, seed, isLoaded: false };
+  writeState(folder, { demo });
+  return { demo };
+}
+
+/** Thursday morning in the middle of Beijing's outbreak of 2022, with pop-ups numbered and shown. */
+const DEMO_START: Instant = parseInstant("2022-06-09T07:30:00+08:00")!;
+
+/** Takes the folder for this process. @throws UsageError when another one that lives has it. */
+export function lockFolder(folder: DataFolder): { release(): void } {
+  const file = join(folder.path, "run.lock");
+  const holder = existsSync(file) ? Number(readFileSync(file, "utf8")) : NaN;
+  if (holder > 0 && holder !== process.pid && isAlive(holder)) {
+    throw new UsageError(`${folder.path} is in use by process ${holder}: stop that one, or choose another folder with --data`);
+  }
+  writePrivate(file, String(process.pid));
+  return { release: () => rmSync(file, { force: true }) };
+}
+
+export function writeRun(folder: DataFolder, run: RunState): void {
+  writePrivate(join(folder.path, "run.json"), JSON.stringify(run));
+}
+
+/** Where the service of this folder listens, or undefined when none runs. */
+export function readRun(folder: DataFolder): RunState | undefined {
+  const file = join(folder.path, "run.json");
+  if (!existsSync(file)) return undefined;
+  const run = JSON.parse(readFileSync(file, "utf8")) as RunState;
+  return isAlive(run.pid) ? run : undefined;
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
+  }
+}
+
+/** Written beside and moved into place, so that nobody reads half a file. */
+function writePrivate(file: string, content: string | Uint8Array): void {
+  writeFileSync(`${file}.new`, content, { mode: 0o600 });
+  renameSync(`${file}.new`, file);
+}

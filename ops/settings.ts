@@ -1,0 +1,117 @@
+// Settings: every one is an option, an environment variable and a line of the README, checked at start.
+// Promises: a value that can't be used is refused with its name, its fault and what to do; unknown options are refused.
+
+import { parseInstant, type Instant } from "../core/domain/index.ts";
+
+export interface Settings {
+  readonly data: string;
+  readonly redis: string | null;
+  readonly host: string;
+  readonly lookupPort: number;
+  readonly ingestPort: number;
+  readonly batchBytesMax: number;
+  readonly now: Instant | null;
+  readonly holders: number;
+  readonly seed: number;
+}
+
+interface Setting<Value> {
+  readonly option: string;
+  readonly variable: string;
+  readonly initial: string;
+  readonly meaning: string;
+  /** @returns undefined when the text can't be used. */
+  readonly read: (text: string) => Value | undefined;
+  /** What a usable text looks like. */
+  readonly form: string;
+}
+
+const text = (value: string): string | undefined => (value === "" ? undefined : value);
+const integer =
+  (min: number, max: number) =>
+  (value: string): number | undefined =>
+    /^\d{1,15}$/.test(value) && Number(value) >= min && Number(value) <= max ? Number(value) : undefined;
+
+/** The table of all settings; the README's is checked against it. */
+export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Name]> } = {
+  data: { option: "data", variable: "FANGXING_DATA", initial: "./data", meaning: "folder that holds everything the service keeps", form: "a path", read: text },
+  redis: {
+    option: "redis",
+    variable: "REDIS_URL",
+    initial: "",
+    meaning: "Redis or Valkey to use, with `noeviction`; empty: an own one on a socket in the data folder",
+    form: "redis://…, rediss://…, unix:/path or empty",
+    read: (value) => (value === "" ? null : /^(rediss?:\/\/.+|unix:\/.+)$/.test(value) ? value : undefined),
+  },
+  host: { option: "host", variable: "FANGXING_HOST", initial: "127.0.0.1", meaning: "address that both servers listen on", form: "an address or a host name", read: text },
+  lookupPort: { option: "lookup-port", variable: "FANGXING_LOOKUP_PORT", initial: "8080", meaning: "port of the lookup server; 0: any free one", form: "a port from 0 to 65535", read: integer(0, 65_535) },
+  ingestPort: { option: "ingest-port", variable: "FANGXING_INGEST_PORT", initial: "8081", meaning: "port of the ingest API; 0: any free one", form: "a port from 0 to 65535", read: integer(0, 65_535) },
+  batchBytesMax: {
+    option: "batch-bytes-max",
+    variable: "FANGXING_BATCH_BYTES_MAX",
+    initial: "33554432",
+    meaning: "largest body of a delivery, in bytes",
+    form: "a number from 1024 to 536870912",
+    read: integer(1024, 536_870_912),
+  },
+  now: {
+    option: "now",
+    variable: "FANGXING_NOW",
+    initial: "",
+    meaning: "demo only: the instant its clock starts at, 2022-06-09T07:30:00+08:00 when empty; a clock that has started only goes forward",
+    form: "an instant with offset, such as 2022-06-09T07:30:00+08:00",
+    read: (value) => (value === "" ? null : parseInstant(value)),
+  },
+  holders: { option: "holders", variable: "FANGXING_HOLDERS", initial: "20000", meaning: "demo only: how many holders its city has", form: "a number from 100 to 2000000", read: integer(100, 2_000_000) },
+  seed: { option: "seed", variable: "FANGXING_SEED", initial: "1", meaning: "demo only: seed of the invented holders", form: "a whole number", read: integer(0, 4_294_967_295) },
+};
+
+export class UsageError extends Error {
+  override name = "UsageError";
+}
+
+/** Takes options out of `words`, fills up from the environment and the defaults. @throws UsageError naming the setting at fault. */
+export function readSettings(words: readonly string[], environment: Readonly<Record<string, string | undefined>>): { settings: Settings; rest: string[] } {
+  const given = new Map<string, string>();
+  const rest: string[] = [];
+  for (let i = 0; i < words.length; i++) {
+    const word = words[i]!;
+    if (!word.startsWith("--")) {
+      rest.push(word);
+      continue;
+    }
+    const [name, inline] = splitOnce(word.slice(2), "=");
+    const setting = Object.values(SETTINGS).find((s) => s.option === name);
+    if (!setting) throw new UsageError(`--${name} is no option: there are ${Object.values(SETTINGS).map((s) => `--${s.option}`).join(", ")}`);
+    const value = inline ?? words[++i];
+    if (value === undefined) throw new UsageError(`--${name} needs a value: ${setting.form}`);
+    given.set(name, value);
+  }
+  const read = <Value>(setting: Setting<Value>): Value => {
+    const [value, from] = given.has(setting.option)
+      ? [given.get(setting.option)!, `--${setting.option}`]
+      : environment[setting.variable] !== undefined
+        ? [environment[setting.variable]!, setting.variable]
+        : [setting.initial, setting.option];
+    const result = setting.read(value);
+    if (result === undefined) throw new UsageError(`${from} is "${value}": it must be ${setting.form}`);
+    return result;
+  };
+  const settings: Settings = {
+    data: read(SETTINGS.data),
+    redis: read(SETTINGS.redis),
+    host: read(SETTINGS.host),
+    lookupPort: read(SETTINGS.lookupPort),
+    ingestPort: read(SETTINGS.ingestPort),
+    batchBytesMax: read(SETTINGS.batchBytesMax),
+    now: read(SETTINGS.now),
+    holders: read(SETTINGS.holders),
+    seed: read(SETTINGS.seed),
+  };
+  return { settings, rest };
+}
+
+function splitOnce(word: string, separator: string): [string, string | undefined] {
+  const at = word.indexOf(separator);
+  return at < 0 ? [word, undefined] : [word.slice(0, at), word.slice(at + 1)];
+}

@@ -1,0 +1,111 @@
+// Starting the whole service: Redis, ingest API, worker, lookup, supervised; and the demo city on top.
+
+import { SingleBar } from "cli-progress";
+import { fileURLToPath } from "node:url";
+import { formatInstant, now } from "../core/domain/index.ts";
+import { createClient } from "./client.ts";
+import {
+  claimForDemo,
+  claimForService,
+  dataFolder,
+  folderClock,
+  lockFolder,
+  prepareFolder,
+  writeRun,
+  writeState,
+  type DataFolder,
+  type FolderState,
+  type RunState,
+} from "./dataFolder.ts";
+import { demoLines } from "./demo/lines.ts";
+import { loadCity, planCity } from "./demo/load.ts";
+import { awaitRedis, clearLeftover, ownServerCommand, ownSocket, redisBinary } from "./redis.ts";
+import type { Settings } from "./settings.ts";
+import { createSupervisor, type Supervisor } from "./supervise.ts";
+
+const REDIS_READY_MS_MAX = 15_000;
+
+/** Runs until a signal ends it. Says everything through `say`. */
+export async function startAll(settings: Settings, { isDemo, say }: { isDemo: boolean; say: (line: string) => void }): Promise<void> {
+  const folder = dataFolder(settings.data);
+  prepareFolder(folder);
+  const lock = lockFolder(folder);
+  const supervisor = createSupervisor(say);
+  const stopRequested = new Promise<void>((resolve) => {
+    process.once("SIGINT", () => resolve());
+    process.once("SIGTERM", () => resolve());
+  });
+  try {
+    const state = isDemo ? claimForDemo(folder, { wanted: settings.now, holders: settings.holders, seed: settings.seed }) : claimForService(folder);
+    await Promise.race([bringUp(settings, folder, state, supervisor, say), supervisor.failed, stopRequested]);
+    await Promise.race([stopRequested, supervisor.failed]);
+  } finally {
+    say("Stopping");
+    await supervisor.stop();
+    lock.release();
+    say("Stopped");
+  }
+}
+
+async function bringUp(settings: Settings, folder: DataFolder, state: FolderState, supervisor: Supervisor, say: (line: string) => void): Promise<void> {
+  const redisUrl = settings.redis ?? (await startOwnRedis(folder, supervisor, say));
+  await awaitRedis(redisUrl, REDIS_READY_MS_MAX);
+  const role = async (name: "ingest" | "worker" | "lookup"): Promise<number> => {
+    const environment = {
+      FANGXING_DATA: folder.path,
+      REDIS_URL: redisUrl,
+      FANGXING_HOST: settings.host,
+      FANGXING_LOOKUP_PORT: String(settings.lookupPort),
+      FANGXING_INGEST_PORT: String(settings.ingestPort),
+      FANGXING_BATCH_BYTES_MAX: String(settings.batchBytesMax),
+      FANGXING_NOW: "",
+    };
+    const command = [process.execPath, fileURLToPath(new URL("./cli.ts", import.meta.url)), name];
+    return Number(await supervisor.start({ name, command, environment }));
+  };
+  // In this order: each finds the stores that the one before has made.
+  const ingestPort = await role("ingest");
+  await role("worker");
+  const lookupPort = await role("lookup");
+  const run: RunState = { pid: process.pid, host: settings.host, ingestPort, lookupPort };
+  writeRun(folder, run);
+
+  const clock = folderClock(folder);
+  if (!state.demo) {
+    printAddresses(run, formatInstant(now(clock)), say);
+    return;
+  }
+  const plan = planCity(state.demo);
+  const client = createClient(folder, run, clock);
+  if (!state.demo.isLoaded) {
+    say(`Loading the demo city: ${plan.holders} invented holders, real counties, the risk lists published from 2022-05-20 to 2022-06-08`);
+    const bar = new SingleBar({ format: "  {bar} {percentage} %", clearOnComplete: false, noTTYOutput: false });
+    bar.start(100, 0);
+    await loadCity(client, plan, (share) => bar.update(Math.floor(share * 100)));
+    bar.stop();
+    writeState(folder, { demo: { ...state.demo, isLoaded: true } });
+  }
+  printAddresses(run, formatInstant(now(clock)), say);
+  say(await demoLines(client, plan, run, folder, clock));
+  say("Every person here is invented. Ctrl-C stops the city; the next npm start goes on with it.");
+}
+
+async function startOwnRedis(folder: DataFolder, supervisor: Supervisor, say: (line: string) => void): Promise<string> {
+  const binary = await redisBinary(say);
+  await clearLeftover(folder);
+  const url = `unix:${ownSocket(folder)}`;
+  const isReady = async (): Promise<boolean> => {
+    await awaitRedis(url, 1000);
+    return true;
+  };
+  await supervisor.start({ name: "redis", command: ownServerCommand(binary, folder), isReady, isQuiet: true });
+  return url;
+}
+
+function printAddresses({ host, lookupPort, ingestPort }: RunState, clock: string, say: (line: string) => void): void {
+  say("");
+  say(`Lookup for gates  http://${host}:${lookupPort}   (POST /v1/sessions, POST /v1/scan, /healthz, /readyz, /metrics)`);
+  say(`Ingest for feeds  http://${host}:${ingestPort}   (POST /v1/feeds/{feed}/batches, /healthz, /readyz, /metrics)`);
+  say(`The clock stands at ${clock}`);
+  say("");
+}

@@ -1,0 +1,137 @@
+// Supervision: starts child processes in order, starts again what dies, stops all of it in order.
+// Promises: a child that can't start is one clear message; a child that keeps dying ends the service instead of spinning.
+// Not here: what the children do.
+
+import { spawn, type ChildProcess } from "node:child_process";
+
+export interface ChildPlan {
+  readonly name: string;
+  readonly command: readonly string[];
+  readonly environment?: Readonly<Record<string, string>>;
+  /** Called until it resolves to true; a child of our own says so by a line that begins with `ready`. */
+  readonly isReady?: () => Promise<boolean>;
+  /** Whether lines of its output are shown. */
+  readonly isQuiet?: boolean;
+}
+
+export interface Supervisor {
+  /** Starts a child and waits until it is ready. @returns what followed the word `ready` in its line. @throws SuperviseError when it ends before. */
+  start(plan: ChildPlan): Promise<string>;
+  /** Stops the children, the last one started first. */
+  stop(): Promise<void>;
+  /** Rejects when a child has died too often to go on. */
+  readonly failed: Promise<never>;
+  pids(): Record<string, number | undefined>;
+}
+
+export class SuperviseError extends Error {
+  override name = "SuperviseError";
+}
+
+const READY_MS_MAX = 30_000;
+/** So many deaths within this time are too many. */
+const DEATHS_MAX = 5;
+const DEATHS_WITHIN_MS = 60_000;
+const STOP_MS_MAX = 20_000;
+
+interface Child {
+  readonly plan: ChildPlan;
+  process: ChildProcess;
+  deathsMs: number[];
+}
+
+export function createSupervisor(say: (line: string) => void): Supervisor {
+  const children: Child[] = [];
+  let isStopping = false;
+  let fail: (error: Error) => void = () => undefined;
+  const failed = new Promise<never>((_, reject) => (fail = reject));
+  failed.catch(() => undefined);
+
+  /** Spawns and waits for readiness. */
+  const launch = (plan: ChildPlan): { process: ChildProcess; ready: Promise<string> } => {
+    // Groups of their own: Ctrl-C reaches the supervisor alone, which then stops the children in order.
+    const child = spawn(plan.command[0]!, plan.command.slice(1), {
+      env: { ...process.env, ...plan.environment },
+      stdio: ["pipe", "pipe", "pipe"],
+      detached: true,
+    });
+    const ready = new Promise<string>((resolve, reject) => {
+      let lastLine = "";
+      const onLine = (line: string): void => {
+        lastLine = line.trim() || lastLine;
+        if (!plan.isReady && line.startsWith("ready")) resolve(line.slice("ready".length).trim());
+        else if (!plan.isQuiet && line.trim() !== "") say(`${plan.name}: ${line}`);
+      };
+      forEachLine(child.stdout, onLine);
+      forEachLine(child.stderr, onLine);
+      child.once("error", (error) => reject(new SuperviseError(`${plan.name} can't be started: ${error.message}`)));
+      child.once("exit", (code, signal) => reject(new SuperviseError(`${plan.name} ended before it was ready (${signal ?? `status ${code ?? "?"}`})${lastLine ? `: ${lastLine}` : ""}`)));
+      setTimeout(() => reject(new SuperviseError(`${plan.name} was not ready within ${READY_MS_MAX / 1000} s`)), READY_MS_MAX).unref();
+      if (plan.isReady) void poll(plan.isReady, () => child.exitCode === null).then(() => resolve(""));
+    });
+    return { process: child, ready };
+  };
+
+  const watch = (child: Child): void => {
+    child.process.once("exit", (code, signal) => {
+      if (isStopping) return;
+      const nowMs = performance.now();
+      child.deathsMs = [...child.deathsMs.filter((at) => nowMs - at < DEATHS_WITHIN_MS), nowMs];
+      const how = signal ?? `status ${code ?? "?"}`;
+      if (child.deathsMs.length > DEATHS_MAX) {
+        fail(new SuperviseError(`${child.plan.name} ended ${child.deathsMs.length} times within a minute, the last time with ${how}: see its messages above`));
+        return;
+      }
+      say(`${child.plan.name} ended unexpectedly (${how}); starting it again`);
+      const again = (): void => {
+        if (isStopping) return;
+        const { process: next, ready } = launch(child.plan);
+        child.process = next;
+        watch(child);
+        ready.then(
+          () => say(`${child.plan.name} is back`),
+          () => undefined, // its end is watched
+        );
+      };
+      setTimeout(again, 100 * child.deathsMs.length);
+    });
+  };
+
+  return {
+    failed,
+    pids: () => Object.fromEntries(children.map((c) => [c.plan.name, c.process.pid])),
+    async start(plan) {
+      const { process: first, ready } = launch(plan);
+      const child = { plan, process: first, deathsMs: [] };
+      children.push(child);
+      const what = await ready;
+      watch(child);
+      return what;
+    },
+    async stop() {
+      isStopping = true;
+      for (const { process: child } of children.toReversed()) {
+        if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) continue;
+        const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
+        child.kill("SIGTERM");
+        const killer = setTimeout(() => child.kill("SIGKILL"), STOP_MS_MAX);
+        await ended;
+        clearTimeout(killer);
+      }
+    },
+  };
+}
+
+async function poll(isReady: () => Promise<boolean>, goesOn: () => boolean): Promise<void> {
+  while (goesOn() && !(await isReady().catch(() => false))) await Bun.sleep(30);
+}
+
+function forEachLine(stream: NodeJS.ReadableStream, onLine: (line: string) => void): void {
+  let rest = "";
+  stream.setEncoding("utf8");
+  stream.on("data", (chunk: string) => {
+    const lines = (rest + chunk).split("\n");
+    rest = lines.pop()!;
+    lines.forEach(onLine);
+  });
+}
