@@ -50,7 +50,7 @@ for (const file of readdirSync(folder).filter((f) => f.endsWith(".json"))) {
 
 function answerAt({ at, facts }: Vector): object {
   const history = regionsOf(facts);
-  const evaluator = createEvaluator(pack, { risk: (county) => history.get(county) });
+  const evaluator = createEvaluator(pack, { generation: () => 0, risk: (county) => history.get(county) });
   const verdict = evaluator.evaluate({ registered: facts.registered ?? true, facts: factsOf(facts) });
   const nowS = bindsFrom(moment(at));
   const bytes = encodeEntry(entryOf(verdict, { evidenceSequence: 1, policyId: 0, regionRevision: 0 }, nowS));

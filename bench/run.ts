@@ -1,0 +1,45 @@
+// npm run bench -- NAME [--json] [options]: finds the bench, prints its table, and with --json one object as the last line.
+// Exit status 0 only when what the bench promises held.
+
+import { freshness } from "./freshness.ts";
+
+export interface BenchResult {
+  /** Lines of a table for people. */
+  readonly table: readonly string[];
+  readonly json: Readonly<Record<string, unknown>>;
+  readonly holds: boolean;
+}
+
+interface Bench {
+  readonly question: string;
+  readonly options: readonly string[];
+  readonly run: (option: (name: string, initial: number) => number, progress: (line: string) => void) => Promise<BenchResult>;
+}
+
+const BENCHES: Record<string, Bench> = { freshness };
+
+function help(): string {
+  const lines = Object.entries(BENCHES).flatMap(([name, { question, options }]) => [`  ${name}: ${question}`, ...options.map((o) => `      ${o}`)]);
+  return ["npm run bench -- NAME [--json] [options]", "", ...lines].join("\n");
+}
+
+async function main(words: readonly string[]): Promise<number> {
+  const [name = "", ...rest] = words;
+  const bench = BENCHES[name];
+  if (!bench || rest.includes("--help")) {
+    console.log(help());
+    return words.includes("--help") ? 0 : 2;
+  }
+  const option = (optionName: string, initial: number): number => {
+    const at = rest.indexOf(`--${optionName}`);
+    const value = at < 0 ? initial : Number(rest[at + 1]);
+    if (!Number.isInteger(value) || value < 1) throw new Error(`--${optionName} must be a whole number from 1`);
+    return value;
+  };
+  const { table, json, holds } = await bench.run(option, (line) => console.error(line));
+  console.log(table.join("\n"));
+  if (rest.includes("--json")) console.log(JSON.stringify(json));
+  return holds ? 0 : 1;
+}
+
+process.exit(await main(process.argv.slice(2)));

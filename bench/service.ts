@@ -1,0 +1,75 @@
+// A whole service of real processes on a folder of its own, for benches: started by the command line, spoken to over HTTP.
+
+import { randomBytes } from "node:crypto";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { readRegistry, signRequest, signSessionRequest } from "../core/access/index.ts";
+import { formatInstant, now, offsetClock, type Clock } from "../core/domain/index.ts";
+
+export interface BenchService {
+  readonly clock: Clock;
+  /** Delivers rows as NDJSON. @throws unless all are accepted. */
+  deliver(feed: string, batchId: string, rows: readonly object[]): Promise<void>;
+  isApplied(feed: string, batchId: string): Promise<boolean>;
+  scan(number: string): Promise<{ pass: boolean; popups: number[] }>;
+  stop(): Promise<void>;
+}
+
+const START_MS_MAX = 120_000;
+
+/** Starts a small demo city on free ports, and waits until it is loaded. */
+export async function startService(): Promise<BenchService> {
+  const folder = mkdtempSync(join(tmpdir(), "fangxing-bench-"));
+  const cli = fileURLToPath(new URL("../ops/cli.ts", import.meta.url));
+  const options = ["--data", folder, "--holders", "1000", "--lookup-port", "0", "--ingest-port", "0"];
+  const child = Bun.spawn([process.execPath, cli, "demo", ...options], { stdin: "ignore", stdout: "ignore", stderr: "inherit" });
+  const read = <Content>(file: string): Content | undefined => (existsSync(join(folder, file)) ? (JSON.parse(readFileSync(join(folder, file), "utf8")) as Content) : undefined);
+  const startedMs = performance.now();
+  let demo: { offsetMs: number; isLoaded: boolean } | undefined;
+  while (!demo?.isLoaded) {
+    if (child.exitCode !== null || performance.now() - startedMs > START_MS_MAX) throw new Error("the service did not start: see its messages");
+    await Bun.sleep(50);
+    demo = read<{ demo: { offsetMs: number; isLoaded: boolean } }>("folder.json")?.demo;
+  }
+  const { host, lookupPort, ingestPort } = read<{ host: string; lookupPort: number; ingestPort: number }>("run.json")!;
+  const clock = offsetClock(demo.offsetMs);
+  const source = readRegistry(join(folder, "access.json")).sources[0]!;
+  const ingest = `http://${host}:${ingestPort}`;
+  const lookup = `http://${host}:${lookupPort}`;
+
+  const request = signSessionRequest(
+    { device: "console", issuedAt: formatInstant(now(clock)), nonce: randomBytes(16).toString("base64url") },
+    readFileSync(join(folder, "secrets", "console.pem"), "utf8"),
+  );
+  const { session } = (await (await fetch(`${lookup}/v1/sessions`, { method: "POST", body: JSON.stringify(request) })).json()) as { session: string };
+
+  return {
+    clock,
+    async deliver(feed, batchId, rows) {
+      const body = new TextEncoder().encode(rows.map((row) => JSON.stringify(row)).join("\n"));
+      const path = `/v1/feeds/${feed}/batches`;
+      const headers = await signRequest({ method: "POST", path, batchId, body }, source, clock);
+      const answer = await fetch(ingest + path, { method: "POST", headers: { ...headers, "Content-Type": "application/x-ndjson" }, body });
+      const { accepted } = (await answer.json()) as { accepted?: number };
+      if (answer.status !== 202 || accepted !== rows.length) throw new Error(`the batch ${batchId} of ${feed} was not accepted whole: status ${answer.status}`);
+    },
+    async isApplied(feed, batchId) {
+      const path = `/v1/feeds/${feed}/batches/${batchId}`;
+      const answer = await fetch(ingest + path, { headers: await signRequest({ method: "GET", path }, source, clock) });
+      return ((await answer.json()) as { state: string }).state === "applied";
+    },
+    async scan(number) {
+      const headers = { Authorization: `Bearer ${session}` };
+      const answer = await fetch(`${lookup}/v1/scan`, { method: "POST", headers, body: JSON.stringify({ document: { type: "resident-id", number } }) });
+      if (!answer.ok) throw new Error(`a scan was refused with status ${answer.status}`);
+      return (await answer.json()) as { pass: boolean; popups: number[] };
+    },
+    async stop() {
+      child.kill("SIGTERM");
+      await child.exited;
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
