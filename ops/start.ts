@@ -50,16 +50,16 @@ export async function startAll(settings: Settings, { isDemo, say }: { isDemo: bo
 async function bringUp(settings: Settings, folder: DataFolder, state: FolderState, supervisor: Supervisor, say: (line: string) => void): Promise<void> {
   const redisUrl = settings.redis ?? (await startOwnRedis(folder, supervisor, say));
   await awaitRedis(redisUrl, REDIS_READY_MS_MAX);
+  const environment = {
+    FANGXING_DATA: folder.path,
+    REDIS_URL: redisUrl,
+    FANGXING_HOST: settings.host,
+    FANGXING_LOOKUP_PORT: String(settings.lookupPort),
+    FANGXING_INGEST_PORT: String(settings.ingestPort),
+    FANGXING_BATCH_BYTES_MAX: String(settings.batchBytesMax),
+    FANGXING_NOW: "",
+  };
   const role = async (name: "ingest" | "worker" | "lookup"): Promise<number> => {
-    const environment = {
-      FANGXING_DATA: folder.path,
-      REDIS_URL: redisUrl,
-      FANGXING_HOST: settings.host,
-      FANGXING_LOOKUP_PORT: String(settings.lookupPort),
-      FANGXING_INGEST_PORT: String(settings.ingestPort),
-      FANGXING_BATCH_BYTES_MAX: String(settings.batchBytesMax),
-      FANGXING_NOW: "",
-    };
     const command = [process.execPath, fileURLToPath(new URL("./cli.ts", import.meta.url)), name];
     return Number(await supervisor.start({ name, command, environment }));
   };
@@ -67,6 +67,9 @@ async function bringUp(settings: Settings, folder: DataFolder, state: FolderStat
   const ingestPort = await role("ingest");
   await role("worker");
   const lookupPort = await role("lookup");
+  // A child that is started again comes back where it was, also when any free port would do at first.
+  environment.FANGXING_INGEST_PORT = String(ingestPort);
+  environment.FANGXING_LOOKUP_PORT = String(lookupPort);
   const run: RunState = { pid: process.pid, host: settings.host, ingestPort, lookupPort };
   writeRun(folder, run);
 

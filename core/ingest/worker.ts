@@ -1,6 +1,6 @@
 // The worker: applies queued batches, and tells everyone who reads entries that it is alive.
 
-import { now, type Clock } from "../domain/index.ts";
+import type { Clock } from "../domain/index.ts";
 import { openEntryWriter } from "../entry/index.ts";
 import { openEvidenceWriter } from "../evidence/index.ts";
 import { createEvaluator, type PolicyPack } from "../policy/index.ts";
@@ -37,16 +37,21 @@ export function startWorker({ folders, redisUrl, pack, clock, log }: WorkerSetti
   beat();
   const timer = setInterval(beat, HEARTBEAT_MS);
 
-  const queue = startQueueWorker(
-    redisUrl,
-    (sequence) => applyBatch(sequence, parts),
-    (sequence, error) => log(`batch ${sequence} could not be applied and will be tried again: ${error.message}`),
-  );
-  log(`worker ready at ${String(now(clock))}`);
+  const sayFault = (sequence: number, error: Error): void => log(`batch ${sequence} could not be applied and will be tried again: ${error.message}`);
+  let isStopping = false;
+  /** What a worker before this one left over: applied from the inbox, without waiting for Redis to notice that it died. */
+  const catchUp = async (): Promise<void> => {
+    for (const sequence of inbox.pending()) {
+      if (isStopping) return;
+      await applyBatch(sequence, parts).catch((error: unknown) => sayFault(sequence, error as Error));
+    }
+  };
+  const queue = catchUp().then(() => (isStopping ? undefined : startQueueWorker(redisUrl, (sequence) => applyBatch(sequence, parts), sayFault)));
   return {
     async stop() {
+      isStopping = true;
       clearInterval(timer);
-      await queue.close();
+      await (await queue)?.close();
       await entries.flushed();
       await Promise.all([inbox.close(), evidence.close(), entries.close()]);
     },
