@@ -25,15 +25,15 @@ export async function startService(): Promise<BenchService> {
   const cli = fileURLToPath(new URL("../ops/cli.ts", import.meta.url));
   const options = ["--data", folder, "--holders", "1000", "--lookup-port", "0", "--ingest-port", "0"];
   const child = Bun.spawn([process.execPath, cli, "demo", ...options], { stdin: "ignore", stdout: "ignore", stderr: "inherit" });
-  const read = <Content>(file: string): Content | undefined => (existsSync(join(folder, file)) ? (JSON.parse(readFileSync(join(folder, file), "utf8")) as Content) : undefined);
+  const read = (file: string): unknown => (existsSync(join(folder, file)) ? JSON.parse(readFileSync(join(folder, file), "utf8")) : undefined);
   const startedMs = performance.now();
   let demo: { offsetMs: number; isLoaded: boolean } | undefined;
   while (!demo?.isLoaded) {
     if (child.exitCode !== null || performance.now() - startedMs > START_MS_MAX) throw new Error("the service did not start: see its messages");
     await Bun.sleep(50);
-    demo = read<{ demo: { offsetMs: number; isLoaded: boolean } }>("folder.json")?.demo;
+    demo = (read("folder.json") as { demo: typeof demo } | undefined)?.demo;
   }
-  const { host, lookupPort, ingestPort } = read<{ host: string; lookupPort: number; ingestPort: number }>("run.json")!;
+  const { host, lookupPort, ingestPort } = read("run.json") as { host: string; lookupPort: number; ingestPort: number };
   const clock = offsetClock(demo.offsetMs);
   const source = readRegistry(join(folder, "access.json")).sources[0]!;
   const ingest = `http://${host}:${ingestPort}`;

@@ -10,6 +10,8 @@ import { UsageError } from "./settings.ts";
 
 /** What folder.json says of a demo; a real service has `demo: null`. */
 export interface FolderState {
+  /** Tells this service from others that share its Redis. */
+  readonly id: string;
   readonly demo: {
     /** The demo's clock is the system's plus this. */
     readonly offsetMs: number;
@@ -103,8 +105,10 @@ export function writeState(folder: DataFolder, state: FolderState): void {
 export function claimForService(folder: DataFolder): FolderState {
   const state = readState(folder);
   if (state?.demo) throw new UsageError(`${folder.path} holds the demo city: start it with npm start, or choose another folder with --data`);
-  if (!state) writeState(folder, { demo: null });
-  return { demo: null };
+  if (state) return state;
+  const made: FolderState = { id: newId(), demo: null };
+  writeState(folder, made);
+  return made;
 }
 
 /**
@@ -122,8 +126,13 @@ export function claimForDemo(folder: DataFolder, { wanted, holders, seed }: { wa
     throw new UsageError(`--now ${formatInstant(start)} lies before this city's clock, which is ${clock}: a clock never goes back; choose a later instant or another folder with --data`);
   }
   const demo = before ? { ...before, offsetMs } : { offsetMs, startedAt: formatInstant(start), holders, seed, isLoaded: false };
-  writeState(folder, { demo });
-  return { demo };
+  const next: FolderState = { id: state?.id ?? newId(), demo };
+  writeState(folder, next);
+  return next;
+}
+
+function newId(): string {
+  return randomBytes(6).toString("hex");
 }
 
 /** Thursday morning in the middle of Beijing's outbreak of 2022, with pop-ups numbered and shown. */

@@ -2,7 +2,8 @@
 
 import { SingleBar } from "cli-progress";
 import { fileURLToPath } from "node:url";
-import { formatInstant, now } from "../core/domain/index.ts";
+import { contains, formatInstant, now } from "../core/domain/index.ts";
+import { beijingPack } from "../core/policy/index.ts";
 import { createClient } from "./client.ts";
 import {
   claimForDemo,
@@ -74,9 +75,16 @@ async function bringUp(settings: Settings, folder: DataFolder, state: FolderStat
   writeRun(folder, run);
 
   const clock = folderClock(folder);
+  const { validity } = beijingPack();
+  if (!contains(validity, now(clock))) {
+    say(`No policy is in force at ${formatInstant(now(clock))}: the rules run from ${formatInstant(validity.from)} to ${formatInstant(validity.until)}. Every scan will be answered with no-policy.`);
+  }
   if (!state.demo) {
     printAddresses(run, formatInstant(now(clock)), say);
     return;
+  }
+  if (state.demo.holders !== settings.holders || state.demo.seed !== settings.seed) {
+    say(`This folder's city has ${state.demo.holders} holders of seed ${state.demo.seed}; for another, choose another folder with --data`);
   }
   const plan = planCity(state.demo);
   const client = createClient(folder, run, clock);
@@ -86,7 +94,7 @@ async function bringUp(settings: Settings, folder: DataFolder, state: FolderStat
     bar.start(100, 0);
     await loadCity(client, plan, (share) => bar.update(Math.floor(share * 100)));
     bar.stop();
-    writeState(folder, { demo: { ...state.demo, isLoaded: true } });
+    writeState(folder, { ...state, demo: { ...state.demo, isLoaded: true } });
   }
   printAddresses(run, formatInstant(now(clock)), say);
   say(await demoLines(client, plan, run, folder, clock));

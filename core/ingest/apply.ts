@@ -15,7 +15,6 @@ export interface ApplierParts {
   readonly evidence: EvidenceWriter;
   readonly entries: EntryWriter;
   readonly evaluator: Evaluator;
-  readonly policyId: number;
   readonly clock: Clock;
   /** Told after each change of entries, milliseconds of the service's clock. */
   readonly onChange: (atMs: number) => void;
@@ -97,9 +96,9 @@ function addHolders(holders: Set<string>, subject: SubjectKey, evidence: Evidenc
 
 /** Writes the entries of these holders where they differ from what is there. @returns how many entries changed. */
 function evaluateHolders(holders: Iterable<string>, evidenceSequence: number, parts: ApplierParts): number {
-  const { evidence, entries, evaluator, policyId, clock, onChange } = parts;
+  const { evidence, entries, evaluator, clock, onChange } = parts;
   const nowMs = clock.nowMs();
-  const origin = { evidenceSequence, policyId, regionRevision: evidence.regions.revision() };
+  const origin = { evidenceSequence, policyId: evaluator.pack.id, regionRevision: evidence.regions.revision() };
   let changed = 0;
   entries.transaction(() => {
     for (const text of holders) {

@@ -5,7 +5,14 @@
 import { Queue, Worker } from "bullmq";
 import { Redis } from "ioredis";
 
-const QUEUE = "fangxing-batches";
+/** Where the queue is: Redis, and the name that keeps services apart which share one. */
+export interface QueueAddress {
+  readonly redisUrl: string;
+  readonly queueName: string;
+}
+
+/** In front of every key in Redis. */
+const PREFIX = "fangxing";
 
 export interface BatchQueue {
   /** Rejects at once while Redis is away: whoever calls tries again later. */
@@ -14,15 +21,21 @@ export interface BatchQueue {
   close(): Promise<void>;
 }
 
-export function openQueue(redisUrl: string): BatchQueue {
+export function openQueue({ redisUrl, queueName }: QueueAddress): BatchQueue {
   const connection = connect(redisUrl, { enableOfflineQueue: false });
-  const queue = new Queue(QUEUE, { connection, prefix: "fangxing" });
+  const queue = new Queue(queueName, { connection, prefix: PREFIX });
   queue.on("error", ignore);
+  // BullMQ would wait for a connection that isn't there; nobody here can.
+  const demandRedis = (): void => {
+    if (connection.status !== "ready") throw new Error("Redis is away");
+  };
   return {
     async add(sequence) {
+      demandRedis();
       await queue.add("apply", { sequence }, { jobId: `batch-${sequence}`, removeOnComplete: true, removeOnFail: true, attempts: 5, backoff: { type: "exponential", delay: 500 } });
     },
     async counts() {
+      demandRedis();
       const { waiting = 0, delayed = 0, active = 0 } = await queue.getJobCounts("waiting", "delayed", "active");
       return { waiting: waiting + delayed, active };
     },
@@ -39,11 +52,11 @@ export interface QueueWorker {
 }
 
 /** Calls `apply` for every queued batch, one at a time. A batch that fails is tried again; its fault goes to `onFault`. */
-export function startQueueWorker(redisUrl: string, apply: (sequence: number) => Promise<void>, onFault: (sequence: number, error: Error) => void): QueueWorker {
+export function startQueueWorker({ redisUrl, queueName }: QueueAddress, apply: (sequence: number) => Promise<void>, onFault: (sequence: number, error: Error) => void): QueueWorker {
   const connection = connect(redisUrl, { maxRetriesPerRequest: null });
-  const worker = new Worker<{ sequence: number }>(QUEUE, (job) => apply(job.data.sequence), {
+  const worker = new Worker<{ sequence: number }>(queueName, (job) => apply(job.data.sequence), {
     connection,
-    prefix: "fangxing",
+    prefix: PREFIX,
     concurrency: 1,
     lockDuration: 5_000,
     stalledInterval: 2_000,

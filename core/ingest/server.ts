@@ -7,13 +7,13 @@ import { problemResponse, verifyRequest, type Keyring, type Problem, type Regist
 import { openEvidenceReader, type EvidenceReader } from "../evidence/index.ts";
 import { contentTypesOf, FEEDS, formatOf, isFeed, readBatch, type Feed } from "./batch.ts";
 import { openInbox, type BatchHeader, type Inbox } from "./inbox.ts";
-import { openQueue, type BatchQueue } from "./queue.ts";
+import { openQueue, type BatchQueue, type QueueAddress } from "./queue.ts";
 
 export interface IngestSettings {
   readonly host: string;
   readonly port: number;
   readonly folders: { readonly inbox: string; readonly evidence: string };
-  readonly redisUrl: string;
+  readonly queueAddress: QueueAddress;
   readonly registry: Registry;
   readonly keyring: Keyring;
   readonly clock: Clock;
@@ -40,12 +40,12 @@ interface Desk extends IngestSettings {
 
 /** Starts the API. @throws when the port is taken. @returns its port, and how to stop it. */
 export function startIngestServer(settings: IngestSettings): { port: number; stop(): Promise<void> } {
-  const { host, port, folders, redisUrl, bodyBytesMax, log } = settings;
+  const { host, port, folders, queueAddress, bodyBytesMax, log } = settings;
   let evidence: EvidenceReader | undefined;
   const desk: Desk = {
     ...settings,
     inbox: openInbox(folders.inbox),
-    queue: openQueue(redisUrl),
+    queue: openQueue(queueAddress),
     queuedMs: new Map(),
     evidence() {
       try {

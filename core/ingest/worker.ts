@@ -6,11 +6,11 @@ import { openEvidenceWriter } from "../evidence/index.ts";
 import { createEvaluator, type PolicyPack } from "../policy/index.ts";
 import { applyBatch } from "./apply.ts";
 import { openInboxReader } from "./inbox.ts";
-import { startQueueWorker } from "./queue.ts";
+import { startQueueWorker, type QueueAddress } from "./queue.ts";
 
 export interface WorkerSettings {
   readonly folders: { readonly inbox: string; readonly evidence: string; readonly entries: string };
-  readonly redisUrl: string;
+  readonly queueAddress: QueueAddress;
   readonly pack: PolicyPack;
   readonly clock: Clock;
   readonly log: (line: string) => void;
@@ -19,13 +19,13 @@ export interface WorkerSettings {
 const HEARTBEAT_MS = 1000;
 
 /** Starts the worker. @returns how to stop it. */
-export function startWorker({ folders, redisUrl, pack, clock, log }: WorkerSettings): { stop(): Promise<void> } {
+export function startWorker({ folders, queueAddress, pack, clock, log }: WorkerSettings): { stop(): Promise<void> } {
   const inbox = openInboxReader(folders.inbox);
   const evidence = openEvidenceWriter(folders.evidence);
   const entries = openEntryWriter(folders.entries);
   const evaluator = createEvaluator(pack, evidence.regions);
   let changedMs = entries.heartbeat()?.changedMs ?? 0;
-  const parts = { inbox, evidence, entries, evaluator, policyId: 1, clock, onChange: (atMs: number) => (changedMs = atMs) };
+  const parts = { inbox, evidence, entries, evaluator, clock, onChange: (atMs: number) => (changedMs = atMs) };
 
   const beat = (): void => {
     const batchesWaiting = inbox.pending().filter((sequence) => evidence.progress(sequence)?.appliedMs == null).length;
@@ -46,7 +46,7 @@ export function startWorker({ folders, redisUrl, pack, clock, log }: WorkerSetti
       await applyBatch(sequence, parts).catch((error: unknown) => sayFault(sequence, error as Error));
     }
   };
-  const queue = catchUp().then(() => (isStopping ? undefined : startQueueWorker(redisUrl, (sequence) => applyBatch(sequence, parts), sayFault)));
+  const queue = catchUp().then(() => (isStopping ? undefined : startQueueWorker(queueAddress, (sequence) => applyBatch(sequence, parts), sayFault)));
   return {
     async stop() {
       isStopping = true;

@@ -2,6 +2,7 @@
 // Promises: exactly one policy for any instant between the first `from` and `until`; a fault names its line.
 // Not here: what the rules do (rules/).
 
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { isNode, LineCounter, parseDocument } from "yaml";
 import { z } from "zod";
@@ -47,6 +48,8 @@ export interface Span<Name extends RuleName> extends Interval {
 
 export interface PolicyPack {
   readonly name: string;
+  /** Under 2^16; another number when a letter of the pack changes. Entries carry it. */
+  readonly id: number;
   /** Province code of the city's own counties. */
   readonly city: number;
   /** When any policy is in force. */
@@ -113,6 +116,7 @@ export function parsePack(text: string, file: string): PolicyPack {
   };
   return {
     name,
+    id: createHash("sha256").update(text).digest().readUInt16LE(0),
     city,
     validity: { from: starts[0]!, until },
     policies: policies.map(({ from, title }) => ({ from, title })),

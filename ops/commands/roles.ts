@@ -5,7 +5,7 @@ import { createKeyring, readRegistry } from "../../core/access/index.ts";
 import { startIngestServer, startWorker } from "../../core/ingest/index.ts";
 import { startLookupServer } from "../../core/lookup/index.ts";
 import { beijingPack, venueRule } from "../../core/policy/index.ts";
-import { dataFolder, folderClock } from "../dataFolder.ts";
+import { dataFolder, folderClock, readState } from "../dataFolder.ts";
 import { ownSocket } from "../redis.ts";
 import { UsageError, type Settings } from "../settings.ts";
 
@@ -16,7 +16,9 @@ export type Role = (typeof ROLES)[number];
 export async function runRole(role: Role, settings: Settings, say: (line: string) => void): Promise<void> {
   const { host } = settings;
   const folder = dataFolder(settings.data);
-  const redisUrl = settings.redis ?? `unix:${ownSocket(folder)}`;
+  const state = readState(folder);
+  if (!state) throw new UsageError(`${folder.path} holds no service yet: fangxing start makes one`);
+  const queueAddress = { redisUrl: settings.redis ?? `unix:${ownSocket(folder)}`, queueName: `batches-${state.id}` };
   const clock = folderClock(folder);
   const registry = readRegistry(folder.registryFile);
   const keyring = createKeyring(readFileSync(folder.documentSecret));
@@ -24,9 +26,9 @@ export async function runRole(role: Role, settings: Settings, say: (line: string
   const start = {
     ingest: () =>
       listening(settings.ingestPort, "--ingest-port", host, (port) =>
-        startIngestServer({ host, port, folders: folder, redisUrl, registry, keyring, clock, bodyBytesMax: settings.batchBytesMax, log }),
+        startIngestServer({ host, port, folders: folder, queueAddress, registry, keyring, clock, bodyBytesMax: settings.batchBytesMax, log }),
       ),
-    worker: () => ({ port: 0, ...startWorker({ folders: folder, redisUrl, pack: beijingPack(), clock, log }) }),
+    worker: () => ({ port: 0, ...startWorker({ folders: folder, queueAddress, pack: beijingPack(), clock, log }) }),
     lookup: () =>
       listening(settings.lookupPort, "--lookup-port", host, (port) =>
         startLookupServer({

@@ -1,0 +1,14 @@
+// The bench run small, so that it can't rot; nothing here depends on how fast it is.
+
+import { expect, test } from "vitest";
+import { freshness } from "./freshness.ts";
+
+test("the freshness bench turns every holder green and reports its fields", async () => {
+  const { json, table } = await freshness.run(
+    () => 3,
+    () => undefined,
+  );
+  expect(json).toMatchObject({ bench: "freshness", deliveries: 3, green: 3 });
+  for (const field of ["p50_ms", "p99_ms", "max_ms", "accepted_p50_ms", "scan_p50_ms"]) expect(json[field]).toBeGreaterThan(0);
+  expect(table[0]).toContain("3 turned green");
+});
