@@ -2,6 +2,7 @@
 // Promises: a file that can't be read, or that others can read, is an error that says what to do.
 // Not here: how a device or a source proves who it is (sessions.ts, signatures.ts).
 
+import { createPublicKey } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 import { z } from "zod";
 
@@ -37,14 +38,32 @@ export type Source = Registry["sources"][number];
 /** @throws with the field at fault. */
 export function readRegistry(file: string): Registry {
   if ((statSync(file).mode & 0o077) !== 0) throw new Error(`${file} can be read by others: run chmod 600 on it`);
-  const parsed = registrySchema.safeParse(JSON.parse(readFileSync(file, "utf8")));
+  const parsed = registrySchema.safeParse(readJson(file));
   if (!parsed.success) throw new Error(parsed.error.issues.map((i) => `${file}: ${i.path.join(".")}: ${i.message}`).join("\n"));
   const short = parsed.data.sources.find((s) => Buffer.from(s.secret, "base64").length < 32);
   if (short) throw new Error(`${file}: the secret of source ${short.name} must have at least 32 bytes`);
+  const unusable = parsed.data.devices.find((d) => !isDeviceKey(d.publicKey));
+  if (unusable) throw new Error(`${file}: the publicKey of device ${unusable.name} is no Ed25519 key (SPKI, DER, base64)`);
   for (const kind of ["devices", "sources"] as const) {
     const names = parsed.data[kind].map((e) => e.name);
     const twice = names.find((n, i) => names.indexOf(n) !== i);
     if (twice !== undefined) throw new Error(`${file}: ${kind}: the name ${twice} stands twice`);
   }
   return parsed.data;
+}
+
+function readJson(file: string): unknown {
+  try {
+    return JSON.parse(readFileSync(file, "utf8"));
+  } catch (error) {
+    throw new Error(`${file} is no JSON: ${error instanceof Error ? error.message : "malformed"}`, { cause: error });
+  }
+}
+
+function isDeviceKey(publicKey: string): boolean {
+  try {
+    return createPublicKey({ key: Buffer.from(publicKey, "base64"), format: "der", type: "spki" }).asymmetricKeyType === "ed25519";
+  } catch {
+    return false;
+  }
 }

@@ -54,6 +54,7 @@ export interface Sessions {
 }
 
 export function createSessions(registry: Registry, secret: Uint8Array, clock: Clock): Sessions {
+  if (secret.length < 32) throw new Error("the session secret must have at least 32 bytes");
   const devices = new Map(registry.devices.map((d) => [d.name, d]));
   const publicKeys = new Map<string, KeyObject>();
   const found = new Map<string, Session>();
@@ -64,7 +65,7 @@ export function createSessions(registry: Registry, secret: Uint8Array, clock: Cl
     if (!key) publicKeys.set(device.name, (key = createPublicKey({ key: Buffer.from(device.publicKey, "base64"), format: "der", type: "spki" })));
     return key;
   };
-  const macOf = (payload: string): Buffer => createHmac("sha256", secret).update(payload).digest().subarray(0, 16);
+  const tokenOf = (payload: string): string => `${payload}~${createHmac("sha256", secret).update(payload).digest().subarray(0, 16).toString("base64url")}`;
 
   const forgetOldNonces = (at: Instant): void => {
     if (nonces.size < REMEMBERED_MAX) return;
@@ -87,7 +88,7 @@ export function createSessions(registry: Registry, secret: Uint8Array, clock: Cl
       nonces.set(nonce, issuedAt + CLOCK_DRIFT_S_MAX);
       const expiresAt = at + LIFETIME_S;
       const payload = `${device.name}.${expiresAt.toString(36)}`;
-      return { token: `${payload}~${macOf(payload).toString("base64url")}`, expiresAt };
+      return { token: tokenOf(payload), expiresAt };
     },
 
     find(token, now) {
@@ -103,9 +104,10 @@ export function createSessions(registry: Registry, secret: Uint8Array, clock: Cl
   };
 
   function readToken(token: string): Session | undefined {
-    const [payload = "", mac = ""] = token.split("~");
-    const given = Buffer.from(mac, "base64url");
-    if (given.length !== 16 || !timingSafeEqual(given, macOf(payload))) return undefined;
+    const payload = token.slice(0, Math.max(token.indexOf("~"), 0));
+    // The whole text is compared, so that one session has one spelling.
+    const [given, right] = [Buffer.from(token), Buffer.from(tokenOf(payload))];
+    if (given.length !== right.length || !timingSafeEqual(given, right)) return undefined;
     const dot = payload.lastIndexOf(".");
     const device = devices.get(payload.slice(0, dot));
     return device && { device, expiresAt: parseInt(payload.slice(dot + 1), 36) };

@@ -4,6 +4,7 @@
 
 import { createHash, createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import { httpbis } from "http-message-signatures";
+import { isInnerList, parseDictionary, serializeItem, serializeList, type InnerList } from "structured-headers";
 import type { Clock, Instant } from "../domain/index.ts";
 import type { Registry, Source } from "./registry.ts";
 
@@ -17,51 +18,79 @@ export interface SignedRequest {
   readonly method: string;
   readonly path: string;
   readonly headers: Record<string, string>;
-  /** Absent for a question (GET). */
-  readonly body?: Uint8Array;
+  /** A delivery has a body, which bodyMatches checks; a question has none. */
+  readonly kind: "delivery" | "question";
 }
 
-/** Checks a request. @returns its source, or what is wrong in words for the sender. */
-export async function verifyRequest(request: SignedRequest, registry: Registry, clock: Clock): Promise<Source | string> {
-  const { headers, body } = request;
+/** Checks a request by its headers, so that nobody's body is read before it is known who sends. @returns its source, or what is wrong in words for the sender. */
+export function verifyRequest(request: SignedRequest, registry: Registry, clock: Clock): Source | string {
+  const { headers, kind } = request;
   if (headers["signature"] === undefined || headers["signature-input"] === undefined) {
     return "the request must be signed: headers Signature-Input and Signature (RFC 9421) are missing";
   }
-  if (body && headers["content-digest"] !== contentDigest(body)) return "Content-Digest must be the sha-256 of the body (RFC 9530)";
+  if (kind === "delivery" && headers["content-digest"] === undefined) return DIGEST_FAULT;
+  const signed = readSignature(headers["signature-input"], headers["signature"]);
+  if (!signed) return "Signature-Input and Signature must hold one signature, with created, nonce and keyid, as in RFC 9421";
+  const { components, input, created, expires, keyId, signature } = signed;
+  const missing = (kind === "delivery" ? DELIVERY_FIELDS : QUESTION_FIELDS).filter((field) => !components.includes(`"${field}"`));
+  if (missing.length > 0) return `the signature must cover ${missing.join(", ")}`;
   const now = Math.floor(clock.nowMs() / 1000);
-  let source: Source | undefined;
-  let created: Instant | undefined;
+  if (Math.abs(now - created) > AGE_S_MAX || (expires !== undefined && now > expires)) {
+    return `the signature's created must lie within ${AGE_S_MAX} s of the server's time, which is ${now}, and its expires, if there is one, not before it`;
+  }
+  const source = registry.sources.find((s) => s.name === keyId);
+  const base = baseOf(request, components, input);
+  if (base instanceof Error) return `what the signature covers isn't all there: ${base.message}`;
+  const right = createHmac("sha256", Buffer.from(source?.secret ?? "", "base64")).update(base).digest();
+  if (!source || signature.length !== right.length || !timingSafeEqual(signature, right)) return "the signature is not valid for this source, method, path and body";
+  return headers["source"] === source.name ? source : "the header Source must name the source that keyid names";
+}
+
+/** What to answer when bodyMatches says no. */
+export const DIGEST_FAULT = "Content-Digest must be the sha-256 of the body (RFC 9530)";
+
+/** Whether a delivery's body is the one that was signed: its sha-256 stands in Content-Digest (RFC 9530). */
+export function bodyMatches(headers: Record<string, string>, body: Uint8Array): boolean {
+  return headers["content-digest"] === contentDigest(body);
+}
+
+interface ReadSignature {
+  /** Covered components as they stand, with their parameters: `"@method"`. */
+  readonly components: readonly string[];
+  readonly input: InnerList;
+  readonly created: Instant;
+  readonly expires: Instant | undefined;
+  readonly keyId: string;
+  readonly signature: Uint8Array;
+}
+
+function readSignature(inputHeader: string, signatureHeader: string): ReadSignature | undefined {
   try {
-    const verified = await httpbis.verifyMessage(
-      {
-        requiredParams: ["created", "nonce", "keyid"],
-        requiredFields: body ? DELIVERY_FIELDS : QUESTION_FIELDS,
-        notAfter: Number.MAX_SAFE_INTEGER, // the age is checked below, on the service's own clock
-        keyLookup: (parameters) => {
-          source = registry.sources.find((s) => s.name === parameters.keyid);
-          created = parameters.created instanceof Date ? parameters.created.getTime() / 1000 : undefined;
-          if (!source) return Promise.resolve(null);
-          const secret = Buffer.from(source.secret, "base64");
-          return Promise.resolve({
-            algs: ["hmac-sha256"],
-            verify: (data: Buffer, signature: Buffer) => {
-              const mac = createHmac("sha256", secret).update(data).digest();
-              return Promise.resolve(signature.length === mac.length && timingSafeEqual(signature, mac));
-            },
-          });
-        },
-      },
-      { method: request.method, url: `http://service${request.path}`, headers },
-    );
-    if (verified !== true || !source) return "the signature is not valid for this source, method, path and body";
+    const [inputs, signatures] = [parseDictionary(inputHeader), parseDictionary(signatureHeader)];
+    const [entry] = inputs;
+    if (!entry || inputs.size !== 1 || signatures.size !== 1) return undefined;
+    const [label, input] = entry;
+    const signature: unknown = signatures.get(label)?.[0];
+    if (!isInnerList(input) || !(signature instanceof ArrayBuffer)) return undefined;
+    const [items, parameters] = input;
+    const [created, expires, nonce, keyId, algorithm] = ["created", "expires", "nonce", "keyid", "alg"].map((name): unknown => parameters.get(name));
+    if (!Number.isInteger(created) || (expires !== undefined && !Number.isInteger(expires))) return undefined;
+    if (typeof nonce !== "string" || typeof keyId !== "string" || (algorithm !== undefined && algorithm !== "hmac-sha256")) return undefined;
+    const components = items.map((item) => serializeItem(item));
+    return { components, input, created: created as number, expires: expires as number | undefined, keyId, signature: new Uint8Array(signature) };
+  } catch {
+    return undefined; // no structured fields (RFC 9651)
+  }
+}
+
+/** What is signed (RFC 9421 §2.5), or the fault when a component isn't there. */
+function baseOf({ method, path, headers }: SignedRequest, components: readonly string[], input: InnerList): string | Error {
+  try {
+    const base = httpbis.createSignatureBase({ fields: [...components] }, { method, url: `http://service${path}`, headers });
+    return httpbis.formatSignatureBase([...base, ['"@signature-params"', [serializeList([input])]]]);
   } catch (error) {
-    return `the signature can't be checked: ${error instanceof Error ? error.message : "malformed"}`;
+    return error as Error;
   }
-  if (headers["source"] !== source.name) return "the header Source must name the source that keyid names";
-  if (created === undefined || Math.abs(now - created) > AGE_S_MAX) {
-    return `the signature's created must lie within ${AGE_S_MAX} s of the server's time, which is ${now}`;
-  }
-  return source;
 }
 
 /** The headers that sign a request. With `batchId` and body it is a delivery. */

@@ -70,13 +70,19 @@ const FORMS: Record<DocumentType, (number: string) => string | undefined> = {
   "taiwan-permit": (n) => pattern(n, /^\d{8}(\d{2})?$/, "must be 8 or 10 digits"),
   passport: (n) => pattern(n, /^[A-Z0-9]{5,9}$/, "must be 5 to 9 letters and digits (ICAO 9303)"),
   "permanent-residence": (n) => (/^\d{17}[\dX]$/.test(n) ? permanentResidenceFault(n) : pattern(n, /^[A-Z]{3}\d{12}$/, "must be 3 letters and 12 digits, or 18 characters beginning with 9")),
-  "social-security-card": (n) => pattern(n, /^[A-Z0-9]\d{8}$|^\d{17}[\dX]$/, "must be 9 or 18 characters"),
+  "social-security-card": (n) => (/^\d{17}[\dX]$/.test(n) ? residentIdFault(n) : pattern(n, /^[A-Z0-9]\d{8}$/, "must be the card's 9 characters, or the number of 18 characters")),
   "elderly-card": (n) => pattern(n, /^\d{8,20}$/, "must be 8 to 20 digits"),
 };
 
 function permanentResidenceFault(number: string): string | undefined {
   if (!number.startsWith("9")) return "of 18 characters must begin with 9";
   return residentIdCheck(number) === number[17] ? undefined : "has a wrong check digit (GB 11643): please read the card again";
+}
+
+/** One number is one document, whichever card it was read from: cards that carry a number of GB 11643 get the type which that number says. */
+function canonicalType(type: DocumentType, number: string): DocumentType {
+  if (!/^\d{17}[\dX]$/.test(number) || number.startsWith("9")) return type;
+  return /^8[123]/.test(number) ? "residence-permit" : "resident-id";
 }
 
 function pattern(number: string, form: RegExp, words: string): string | undefined {
@@ -95,9 +101,9 @@ export function parseDocument(input: DocumentInput): Document | Refusal {
   if (fault !== undefined) return { field: "document.number", reason: fault };
   if (type !== "passport") {
     if (input.issuer !== undefined) return { field: "document.issuer", reason: "is for passports only" };
-    return { type, number, canonical: `${type}|${number}` };
+    return { type, number, canonical: `${canonicalType(type, number)}|${number}` };
   }
-  const issuer = (input.issuer ?? "").toUpperCase();
+  const issuer = canonicalNumber(input.issuer ?? "");
   if (!/^[A-Z]{3}$/.test(issuer)) return { field: "document.issuer", reason: "a passport needs its issuer, three letters of ISO 3166" };
   return { type, number, canonical: `${type}|${issuer}|${number}` };
 }
@@ -107,7 +113,7 @@ export function parsePhone(text: string): { readonly canonical: string } | Refus
   const digits = text.normalize("NFKC").replace(/[\s()-]/g, "");
   const mainland = /^(?:\+?86)?(1\d{10})$/.exec(digits);
   if (mainland) return { canonical: `+86${mainland[1]!}` };
-  if (/^\+[1-9]\d{6,14}$/.test(digits)) return { canonical: digits };
+  if (/^\+(?!86)[1-9]\d{6,14}$/.test(digits)) return { canonical: digits };
   return { field: "phone", reason: "must be 11 digits beginning with 1, or + and a country code with 7 to 15 digits" };
 }
 
@@ -121,16 +127,31 @@ export function maskNumber(number: string): string {
   return number.slice(0, 2) + "*".repeat(number.length - 4) + number.slice(-2);
 }
 
+/** What people write between the digits of a number. */
+const GAP = String.raw`[\s().\-/_]?`;
+const MOBILE = String.raw`(?<!\d)(?:(?:\+|00)?86GAP)?1GAP[3-9](?:GAP\d){9}(?!\d)`;
+const IDENTITY = String.raw`(?=(\d(?:GAP\d){16}GAP[\dX]))`;
+
 /**
- * Whether a text that would be kept or repeated (a ground, a batch id) holds what reads as a resident ID or a mainland mobile number. Blanks and
- * hyphens inside the number don't hide it; dates and times don't look like one.
+ * Whether a text that would be kept or repeated holds what reads as a resident ID or a mainland mobile number: in words, however it is spaced; in an
+ * `id` (such as a batch's, where dates and counters stand with hyphens) only when it is written in one.
  */
-export function mayHoldNumber(text: string): boolean {
-  const joined = canonicalNumber(text);
-  for (const match of joined.matchAll(/(?=(\d{17}[\dX]))/g)) if (residentIdFault(match[1]!) === undefined) return true;
-  return /(?<!\d)1[3-9]\d{9}(?!\d)/.test(joined);
+export function mayHoldNumber(text: string, kind: "words" | "id" = "words"): boolean {
+  const gap = kind === "words" ? GAP : "";
+  const plain = text.normalize("NFKC").toUpperCase();
+  if (new RegExp(MOBILE.replaceAll("GAP", gap)).test(plain)) return true;
+  for (const match of plain.matchAll(new RegExp(IDENTITY.replaceAll("GAP", gap), "g"))) {
+    if (residentIdFault(match[1]!.replace(/[^\dX]/g, "")) === undefined) return true;
+  }
+  return false;
 }
 
+/** The name of a field that nobody knows, as it may be repeated to its sender: not when it may be somebody's name or number. */
+export function repeatableName(name: string): string {
+  return /^[A-Za-z](?:[A-Za-z_-]|\d(?!\d{3})){0,39}$/.test(name) ? name : "(a name that is not repeated here)";
+}
+
+/** Half-width, upper case, without blanks, dashes of any kind and invisible characters. */
 function canonicalNumber(text: string): string {
-  return text.normalize("NFKC").replace(/[\s-]/g, "").toUpperCase();
+  return text.normalize("NFKC").replace(/[\s\p{Pd}\p{Cf}]/gu, "").toUpperCase();
 }

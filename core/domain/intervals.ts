@@ -1,5 +1,5 @@
 // Half-open intervals of instants, and the little algebra that rules need.
-// Promises: lists that come out are sorted, disjoint and not empty inside; touching neighbours are joined.
+// Promises: nothing empty comes out; a union is sorted and disjoint, and touching neighbours are joined.
 
 import type { Instant } from "./time.ts";
 

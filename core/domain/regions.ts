@@ -12,7 +12,6 @@ export type CountyCode = number;
 export interface County {
   readonly code: CountyCode;
   readonly name: string;
-  readonly prefectureCode: number;
   readonly prefecture: string;
   readonly province: string;
   /** A development zone of the statistics office that GB/T 2260 does not have. */
@@ -32,8 +31,8 @@ function readCounties(): ReadonlyMap<CountyCode, County> {
   const rows = text.trim().split("\n").slice(1);
   return new Map(
     rows.map((row) => {
-      const [code, name, prefectureCode, prefecture, , province, isZone] = row.trim().split(",");
-      const county = { code: Number(code), name: name!, prefectureCode: Number(prefectureCode), prefecture: prefecture!, province: province!, isZone: isZone === "1" };
+      const [code, name, , prefecture, , province, isZone] = row.trim().split(",");
+      const county = { code: Number(code), name: name!, prefecture: prefecture!, province: province!, isZone: isZone === "1" };
       return [county.code, county];
     }),
   );

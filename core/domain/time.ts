@@ -43,7 +43,7 @@ export function windowEnd({ lastDay, windowDays }: { lastDay: Day; windowDays: n
 /** A moment as a sender wrote it: to the second, or a whole Beijing day. */
 export type Moment = { readonly instant: Instant } | { readonly day: Day };
 
-const INSTANT = /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d)(?::(\d\d)(?:\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)$/;
+const INSTANT = /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d)(?::(\d\d)(?:\.\d{1,9})?)?(Z|[+-]\d\d:[0-5]\d)$/;
 const DATE = /^(\d{4})-(\d\d)-(\d\d)$/;
 
 /**

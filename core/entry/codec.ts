@@ -69,6 +69,7 @@ export function entryOf(verdict: Verdict, origin: EntryOrigin, writtenAt: Instan
 
 export function encodeEntry(entry: Entry): Uint8Array {
   const { newestNegative, shownTests, flags } = entry;
+  if (flags.length > COUNT_MAX || shownTests.length > COUNT_MAX) throw new RangeError("an entry holds at most 255 flags and 255 steps: entryOf makes one that is incomplete");
   const length = HEADER_BYTES + (newestNegative ? TEST_BYTES : 0) + shownTests.length * STEP_BYTES + flags.length * FLAG_BYTES;
   const bytes = Buffer.alloc(length);
   bytes[0] = ENTRY_VERSION;
@@ -153,7 +154,10 @@ export function entryFault(bytes: Uint8Array): EntryFault | undefined {
   let crc = crc32(bytes.subarray(0, 4));
   crc = crc32(ZEROES, crc);
   crc = crc32(bytes.subarray(8), crc);
-  return crc === u32(bytes, 4) ? undefined : "checksum";
+  if (crc !== u32(bytes, 4)) return "checksum";
+  // A flag that this reader doesn't know may be one that stops: such a record must not be read as if it weren't there.
+  for (let i = bytes[2]!, at = bytes.length - FLAG_BYTES; i > 0; i--, at -= FLAG_BYTES) if (bytes[at]! >= FLAGS.length) return "content";
+  return undefined;
 }
 const ZEROES = new Uint8Array(4);
 

@@ -19,6 +19,8 @@ export interface EntryReader {
   /** The record of a document, or undefined. Borrowed: valid until the next read. */
   get(key: DocumentKey): Uint8Array | undefined;
   heartbeat(): Heartbeat | undefined;
+  /** Documents that have an entry, ascending, behind `after`. */
+  documents(options: { after: DocumentKey | null; limit: number }): DocumentKey[];
   /** Number of entries. */
   count(): number;
   /** Frees reader slots of processes that have died. @returns how many. */
@@ -90,6 +92,10 @@ function readerOf({ root, entries, meta }: Environment): EntryReader {
       return shared?.subarray(0, shared.length);
     },
     heartbeat: () => meta.get(HEARTBEAT),
+    documents({ after, limit }) {
+      const keys = entries.getKeys({ ...(after ? { start: Buffer.concat([after, Buffer.of(0)]) } : {}), limit });
+      return [...keys].map((key) => Uint8Array.prototype.slice.call(key) as DocumentKey);
+    },
     count: () => (entries.getStats() as { entryCount: number }).entryCount,
     checkReaders: () => root.readerCheck(),
     close: () => root.close(),

@@ -74,7 +74,10 @@ export function createRegionStore(root: RootDatabase, meta: Database<number, str
       if (loadedRevision < 0) load();
       return history.get(county);
     },
-    revision: () => Math.max(loadedRevision, 0),
+    revision() {
+      if (loadedRevision < 0) load();
+      return loadedRevision;
+    },
     putPublication({ publishedAt, knownFrom, counties }) {
       const record: PublicationRecord = { publishedAt, knownFrom, counties: [...counties].sort(([a], [b]) => a - b) };
       const key = Buffer.alloc(12);

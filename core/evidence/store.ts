@@ -3,7 +3,7 @@
 // Not here: what follows from evidence (policy), and numbers of any kind (subjects are keys).
 //
 // Databases and their keys (big endian, so that ranges are ordered):
-//   facts      subject 16, kind 1, fact 16, revision u32, content hash 8   -> the fact, or null: it moved to another subject
+//   facts      subject 16, fact 16, revision u32, content hash 8           -> the fact, or null: it moved to another subject
 //   subjects   fact 16                                                     -> subject 16, revision u32, content hash 8 of the highest revision
 //   holders    holder 16                                                   -> its documents and phones
 //   documents  document 16                                                 -> holder 16
@@ -12,6 +12,7 @@
 //   regions    see regions.ts
 //   batches    sequence                                                    -> how far a batch has been applied
 //   meta       name                                                        -> number
+//   texts      name                                                        -> text
 
 import { createHash } from "node:crypto";
 import { open, type Database, type RootDatabase } from "lmdb";
@@ -24,7 +25,6 @@ import {
   type DocumentKey,
   type Fact,
   type FactKey,
-  type FactKind,
   type HolderEvidence,
   type HolderKey,
   type PhoneKey,
@@ -57,6 +57,8 @@ export interface EvidenceReader {
   /** Subjects with a stay in `county`, ascending, behind `after`. */
   visitorsOf(county: CountyCode, options: { after: Uint8Array | null; limit: number }): SubjectKey[];
   progress(batch: number): BatchProgress | undefined;
+  /** Of the rules under which the entries were computed; undefined: none were. */
+  policyFingerprint(): string | undefined;
   /** Frees reader slots of processes that have died. @returns how many. */
   checkReaders(): number;
   close(): Promise<void>;
@@ -70,6 +72,7 @@ export interface EvidenceWriter extends EvidenceReader {
   /** Makes the owners of these documents one holder. @returns its key. */
   putHolder(documents: readonly DocumentKey[], phones: readonly PhoneKey[]): HolderKey;
   putProgress(batch: number, progress: BatchProgress): void;
+  putPolicyFingerprint(fingerprint: string): void;
   /** Resolves when everything committed so far is on disk. */
   flushed(): Promise<void>;
 }
@@ -80,9 +83,9 @@ interface HolderRecord {
 }
 
 const MAP_BYTES = 512 * 2 ** 30;
-const KIND_CODES = { trip: 1, test: 2, finding: 3 } satisfies Record<FactKind, number>;
 const EMPTY = new Uint8Array(0);
 const SEQUENCE = "sequence";
+const POLICY = "policyFingerprint";
 
 export function openEvidenceReader(folder: string): EvidenceReader {
   return createStore(folder, true);
@@ -104,13 +107,14 @@ function createStore(folder: string, readOnly: boolean): EvidenceWriter {
   const stays = bytesByKey("stays");
   const batches = root.openDB<BatchProgress, number>({ name: "batches", encoding: "msgpack" });
   const meta = root.openDB<number, string>({ name: "meta", encoding: "json" });
+  const texts = root.openDB<string, string>({ name: "texts", encoding: "json" });
   const regions = createRegionStore(root, meta);
 
   const factsOf = (subject: Uint8Array, into: Fact[]): void => {
     let factName: Uint8Array | undefined;
     let newest: Fact | null = null;
     for (const { key, value } of facts.getRange({ start: subject, end: endOf(subject) })) {
-      const name = key.subarray(KEY_BYTES, 2 * KEY_BYTES + 1);
+      const name = key.subarray(KEY_BYTES, 2 * KEY_BYTES);
       if (!factName || Buffer.compare(name, factName) !== 0) {
         if (newest) into.push(newest);
         factName = Buffer.from(name);
@@ -120,8 +124,8 @@ function createStore(folder: string, readOnly: boolean): EvidenceWriter {
     if (newest) into.push(newest);
   };
 
-  const putRevision = (subject: Uint8Array, kind: FactKind, factKey: Uint8Array, version: Uint8Array, fact: Fact | null): void => {
-    const key = Buffer.concat([subject, Buffer.of(KIND_CODES[kind]), factKey, version]);
+  const putRevision = (subject: Uint8Array, factKey: Uint8Array, version: Uint8Array, fact: Fact | null): void => {
+    const key = Buffer.concat([subject, factKey, version]);
     // Repeated deliveries keep the instant at which the fact first became known.
     if (!facts.doesExist(key)) facts.putSync(key, fact);
     if (fact?.kind === "trip") stays.putSync(countyKey(fact.county, subject), EMPTY);
@@ -131,30 +135,30 @@ function createStore(folder: string, readOnly: boolean): EvidenceWriter {
     regions,
 
     transaction(change) {
-      return root.transactionSync(() => {
-        regions.refresh();
-        const sequence = (meta.get(SEQUENCE) ?? 0) + 1;
-        meta.putSync(SEQUENCE, sequence);
-        try {
+      try {
+        return root.transactionSync(() => {
+          regions.refresh();
+          const sequence = (meta.get(SEQUENCE) ?? 0) + 1;
+          meta.putSync(SEQUENCE, sequence);
           return change(sequence);
-        } catch (error) {
-          regions.forget();
-          throw error;
-        }
-      });
+        });
+      } catch (error) {
+        regions.forget();
+        throw error;
+      }
     },
 
     putFact(subject, factKey, fact) {
-      const version = versionOf(fact);
+      const version = versionOf(fact, subject);
       const known = subjects.get(factKey);
       const knownVersion = known?.subarray(KEY_BYTES);
       if (!known || Buffer.compare(version, knownVersion!) > 0) subjects.putSync(factKey, Buffer.concat([subject, version]));
-      putRevision(subject, fact.kind, factKey, version, fact);
+      putRevision(subject, factKey, version, fact);
       const other = known?.subarray(0, KEY_BYTES);
       if (!other || Buffer.compare(other, subject) === 0) return [subject];
       // The source has said the same fact of two subjects: the lower revision's subject keeps a mark that the fact moved on.
-      if (Buffer.compare(version, knownVersion!) > 0) putRevision(other, fact.kind, factKey, version, null);
-      else putRevision(subject, fact.kind, factKey, knownVersion!, null);
+      if (Buffer.compare(version, knownVersion!) > 0) putRevision(other, factKey, version, null);
+      else putRevision(subject, factKey, knownVersion!, null);
       return [subject, other as SubjectKey];
     },
 
@@ -201,6 +205,10 @@ function createStore(folder: string, readOnly: boolean): EvidenceWriter {
     },
 
     progress: (batch) => batches.get(batch),
+    policyFingerprint: () => texts.get(POLICY),
+    putPolicyFingerprint: (fingerprint) => {
+      texts.putSync(POLICY, fingerprint);
+    },
     putProgress: (batch, progress) => {
       batches.putSync(batch, progress);
     },
@@ -212,13 +220,13 @@ function createStore(folder: string, readOnly: boolean): EvidenceWriter {
   };
 }
 
-/** Revision and content hash: orders the versions of one fact. The instant it became known is no content. */
-function versionOf(fact: Fact): Uint8Array {
+/** Revision and content hash: orders the versions of one fact. Whom it is about is content, the instant it became known is none. */
+function versionOf(fact: Fact, subject: Uint8Array): Uint8Array {
   const names = Object.keys(fact).filter((name) => name !== "knownFrom");
   const text = JSON.stringify(fact, names.sort());
   const version = Buffer.alloc(12);
   version.writeUInt32BE(fact.revision, 0);
-  createHash("sha256").update(text).digest().copy(version, 4, 0, 8);
+  createHash("sha256").update(subject).update(text).digest().copy(version, 4, 0, 8);
   return version;
 }
 

@@ -4,6 +4,7 @@
 
 import {
   clip,
+  provinceOf,
   type CountyCode,
   type Finding,
   type Flag,
@@ -37,6 +38,8 @@ export interface RuleContext {
 
 export interface Evaluator {
   readonly pack: PolicyPack;
+  /** Whether a county's risk can matter to anybody who stayed there: the city's own comes as findings (POLICY §0). */
+  mayMatter(county: CountyCode): boolean;
   evaluate(evidence: HolderEvidence): Verdict;
 }
 
@@ -92,5 +95,5 @@ export function createEvaluator(pack: PolicyPack, regions: RegionHistory): Evalu
     return { registered, reasons, newestNegative: newestNegative(tests), shownTests: shownTests(pack, tests) };
   };
 
-  return { pack, evaluate };
+  return { pack, mayMatter: (county) => provinceOf(county) !== pack.city, evaluate };
 }

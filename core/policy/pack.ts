@@ -4,12 +4,13 @@
 
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { isNode, LineCounter, parseDocument } from "yaml";
+import { isMap, isNode, isScalar, LineCounter, parseDocument } from "yaml";
 import { z } from "zod";
 import { FINDING_KINDS, FLAGS, parseInstant, POPUPS, type Instant, type Interval } from "../domain/index.ts";
 
 const flag = z.enum(FLAGS);
 const popup = z.literal(POPUPS);
+const windowDays = z.int().min(1).max(60);
 const instant = z.string().transform((text, context): Instant => {
   const at = parseInstant(text);
   if (at === undefined) context.addIssue({ code: "custom", message: "must be an instant with offset, such as 2022-02-12T00:00:00+08:00" });
@@ -21,9 +22,9 @@ const rulesSchema = z.strictObject({
   unregistered: z.strictObject({ flag }).nullish(),
   findings: z.partialRecord(z.enum(FINDING_KINDS), flag).nullish(),
   unsettledPositive: z.strictObject({ flag, arbiters: z.array(z.string()) }).nullish(),
-  popupNumbers: z.strictObject({ numbered: z.boolean() }).nullish(),
-  stillInRiskCounty: z.strictObject({ flag }).nullish(),
-  affectedCounty: z.strictObject({ popup, windowDays: z.int().min(1).max(60) }).nullish(),
+  popupNumbers: z.strictObject({ numbered: z.boolean() }).optional(),
+  stillInRiskCounty: z.strictObject({ flag, windowDays }).nullish(),
+  affectedCounty: z.strictObject({ popup, windowDays }).nullish(),
   arrivalTest: z.strictObject({ popup, withinHours: z.int().min(1).max(1000) }).nullish(),
   testAge: z.strictObject({ countsAsDayBeforeUntilHour: z.int().min(0).max(23) }).nullish(),
   testShown: z.strictObject({ elsewhere: z.enum(["never", "uploaded"]) }).nullish(),
@@ -48,7 +49,9 @@ export interface Span<Name extends RuleName> extends Interval {
 
 export interface PolicyPack {
   readonly name: string;
-  /** Under 2^16; another number when a letter of the pack changes. Entries carry it. */
+  /** SHA-256 of the pack's text, hex: another one when a letter changes. */
+  readonly fingerprint: string;
+  /** The first 16 bits of it, which entries carry. */
   readonly id: number;
   /** Province code of the city's own counties. */
   readonly city: number;
@@ -72,7 +75,7 @@ export function beijingPack(): PolicyPack {
 
 /**
  * Reads a pack out of YAML.
- * @throws PackError with every fault on a line of its own, `file:line: field: fault`.
+ * @throws PackError, a line a fault: `file:line: field: fault`.
  */
 export function parsePack(text: string, file: string): PolicyPack {
   const lines = new LineCounter();
@@ -81,23 +84,33 @@ export function parsePack(text: string, file: string): PolicyPack {
     throw new PackError(faults.join("\n"));
   };
   if (document.errors.length > 0) fail(document.errors.map((e) => `${file}:${lines.linePos(e.pos[0]).line}: ${e.message.split("\n")[0] ?? ""}`));
-  /** The line of the deepest node of `path` that the file has. */
+  /** The line of the deepest node of `path` that the file has; of a key, where the key stands. */
   const lineOf = (path: readonly PropertyKey[]): number => {
     for (let length = path.length; length >= 0; length--) {
-      const node = document.getIn(path.slice(0, length), true);
+      const parent = document.getIn(path.slice(0, length - 1), true);
+      const pair = isMap(parent) ? parent.items.find((item) => isScalar(item.key) && item.key.value === path[length - 1]) : undefined;
+      const node = pair?.key ?? document.getIn(path.slice(0, length), true);
       if (isNode(node) && node.range) return lines.linePos(node.range[0]).line;
     }
     return 1;
   };
   const parsed = packSchema.safeParse(document.toJS());
   if (!parsed.success) {
-    return fail(parsed.error.issues.map((i) => `${file}:${lineOf(i.path)}: ${i.path.join(".")}: ${i.message}`));
+    return fail(
+      parsed.error.issues.flatMap((issue) => {
+        const places = issue.code === "unrecognized_keys" ? issue.keys.map((key) => [...issue.path, key]) : [issue.path];
+        return places.map((path) => `${file}:${lineOf(path)}: ${path.join(".")}: ${issue.message}`);
+      }),
+    );
   }
   const { pack: name, city, until, policies } = parsed.data;
   const starts = [...policies.map((p) => p.from), until];
   const disorder = policies.findIndex((p, i) => p.from >= starts[i + 1]!);
   if (disorder >= 0) {
     fail([`${file}:${lineOf(["policies", disorder, "from"])}: policies.${disorder}.from: must lie before the next policy's from, and before until`]);
+  }
+  if (!policies[0]!.rules.popupNumbers) {
+    fail([`${file}:${lineOf(["policies", 0, "rules"])}: policies.0.rules.popupNumbers: the first policy must say whether pop-ups are numbered`]);
   }
 
   const spansOf = <Name extends RuleName>(rule: Name): Span<Name>[] => {
@@ -114,9 +127,11 @@ export function parsePack(text: string, file: string): PolicyPack {
     });
     return spans;
   };
+  const fingerprint = createHash("sha256").update(text).digest();
   return {
     name,
-    id: createHash("sha256").update(text).digest().readUInt16LE(0),
+    fingerprint: fingerprint.toString("hex"),
+    id: fingerprint.readUInt16LE(0),
     city,
     validity: { from: starts[0]!, until },
     policies: policies.map(({ from, title }) => ({ from, title })),

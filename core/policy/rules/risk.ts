@@ -15,14 +15,24 @@ import {
 } from "../../domain/index.ts";
 import type { RuleContext } from "../evaluate.ts";
 
-/** POLICY §1, `home`, 2021-08-07 to 10-23: while the holder is still in a county that holds a risk area. */
+/**
+ * POLICY §1, `home`, 2021-08-07 to 10-23: whoever is in a county that holds a risk area, from then until the county holds none any more, or the days of the
+ * window have passed without such a stay.
+ */
 export function stillInRiskCounty(context: RuleContext, trips: readonly Trip[]): void {
   for (const span of context.pack.spans.stillInRiskCounty) {
+    const { flag, windowDays } = span.parameters;
     for (const trip of trips) {
       const held = context.regions.risk(trip.county)?.held;
       if (!held || provinceOf(trip.county) === context.pack.city) continue;
-      for (const during of clip(clip(held, { from: trip.from, until: trip.to ?? FOREVER }), span)) {
-        context.raise({ rule: "stillInRiskCounty", flag: span.parameters.flag, policyFrom: span.from, facts: [trip], ...during });
+      const stay = trip.to === null ? { from: trip.from, until: FOREVER } : { from: trip.from, until: trip.to + 1 };
+      const windowUntil = trip.to === null ? FOREVER : windowEnd({ lastDay: dayOf(trip.to), windowDays });
+      for (const area of held) {
+        // Only who was there while the rule was in force and the area was listed; whoever had left before did not turn yellow.
+        const [there] = clip(clip([area], stay), span);
+        if (!there) continue;
+        const until = Math.min(area.until, windowUntil, span.until);
+        context.raise({ rule: "stillInRiskCounty", flag, policyFrom: span.from, facts: [trip], from: there.from, until });
       }
     }
   }

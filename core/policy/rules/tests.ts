@@ -61,7 +61,8 @@ export function unsettledPositive(context: RuleContext, tests: readonly Test[], 
       const { flag, arbiters } = span.parameters;
       let settledAt = FOREVER;
       for (const test of tests) {
-        const mayJudge = test.laboratory === positive.laboratory || arbiters.includes(test.laboratory);
+        // A laboratory that nobody named can't be the same one.
+        const mayJudge = (test.laboratory !== "" && test.laboratory === positive.laboratory) || arbiters.includes(test.laboratory);
         if (test.result === "negative" && mayJudge && test.issuedAt > from) settledAt = Math.min(settledAt, test.issuedAt);
       }
       for (const finding of findings) {

@@ -1,0 +1,94 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { KEY_BYTES, keyOf, keyText, subjectKind, type Document } from "../domain/index.ts";
+import { createKeyring } from "./keyring.ts";
+
+const secret = (fill: number, length = 32): Uint8Array => new Uint8Array(length).fill(fill);
+const document = (canonical: string): Document => ({ type: "resident-id", number: "", canonical });
+const ring = createKeyring(secret(1));
+/** Everything that a text can be made into under one keyring; without the last byte, which holds the mark of the kind. */
+const keysOf = (of: typeof ring, text: string): string[] =>
+  [of.documentKey(document(text)), of.phoneKey({ canonical: text }), of.factKey(text, text), Buffer.from(of.bodyHash(Buffer.from(text)), "hex")].map((key) =>
+    Buffer.from(key.subarray(0, KEY_BYTES - 1)).toString("hex"),
+  );
+
+describe("keys", () => {
+  test("of one text under one secret are the same, in this keyring and in another, for any text", () => {
+    const twin = createKeyring(secret(1));
+    fc.assert(
+      fc.property(fc.string(), (text) => {
+        expect(keysOf(twin, text)).toEqual(keysOf(ring, text));
+      }),
+    );
+  });
+  test("have 16 bytes each", () => {
+    expect([ring.documentKey(document("a")), ring.phoneKey({ canonical: "a" }), ring.factKey("a", "b")].map((k) => k.length)).toEqual([16, 16, 16]);
+    expect(ring.bodyHash(new Uint8Array(0))).toMatch(/^[0-9a-f]{32}$/);
+  });
+  test("of one text as document, phone, fact and body are four", () => {
+    fc.assert(
+      fc.property(fc.string(), (text) => {
+        expect(new Set(keysOf(ring, text)).size).toBe(4);
+      }),
+    );
+  });
+  test("of two texts are two", () => {
+    fc.assert(
+      fc.property(fc.uniqueArray(fc.string({ unit: "grapheme" }), { minLength: 2, maxLength: 2 }), ([a, b]) => {
+        const [ofA, ofB] = [keysOf(ring, a!), keysOf(ring, b!)];
+        expect(ofA.filter((key) => ofB.includes(key))).toEqual([]);
+      }),
+    );
+  });
+  test("under another secret are others: one bit of the secret is enough", () => {
+    const flipped = secret(1);
+    flipped[31]! ^= 0x80;
+    const other = createKeyring(flipped);
+    expect(keysOf(other, "resident-id|11010519491231002X")).not.toEqual(keysOf(ring, "resident-id|11010519491231002X"));
+  });
+  test("every byte of a longer secret counts", () => {
+    const long = secret(1, 100);
+    const other = secret(1, 100);
+    other[99] = 2;
+    expect(keysOf(createKeyring(long), "a")).not.toEqual(keysOf(createKeyring(other), "a"));
+  });
+  test("don't depend on what the keyring hashed before", () => {
+    const fresh = createKeyring(secret(1));
+    ring.documentKey(document("something else"));
+    expect(keysOf(ring, "a")).toEqual(keysOf(fresh, "a"));
+  });
+  test("a document's key says that it is a document's, a phone's that it is a phone's, for any text", () => {
+    fc.assert(
+      fc.property(fc.string(), (text) => {
+        expect(subjectKind(ring.documentKey(document(text)))).toBe("document");
+        expect(subjectKind(ring.phoneKey({ canonical: text }))).toBe("phone");
+      }),
+    );
+  });
+  test("survive the way through a short string and back", () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ minLength: KEY_BYTES, maxLength: KEY_BYTES }), (key) => {
+        expect(Uint8Array.from(keyOf(keyText(key)))).toEqual(Uint8Array.from(key));
+      }),
+    );
+  });
+});
+
+describe("facts", () => {
+  test("of one id from two sources are two", () => {
+    expect(keyText(ring.factKey("lab-a", "1"))).not.toBe(keyText(ring.factKey("lab-b", "1")));
+  });
+  test("source and id don't run into each other", () => {
+    expect(keyText(ring.factKey("lab", "a1"))).not.toBe(keyText(ring.factKey("laba", "1")));
+  });
+});
+
+describe("the secret", () => {
+  test("of 31 bytes is refused, of 32 it is enough", () => {
+    expect(() => createKeyring(secret(1, 31))).toThrow(/32 bytes/);
+    expect(() => createKeyring(secret(1, 32))).not.toThrow();
+  });
+  test("that is empty is refused", () => {
+    expect(() => createKeyring(new Uint8Array(0))).toThrow(/32 bytes/);
+  });
+});

@@ -1,0 +1,114 @@
+import { chmodSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { temporaryFolder } from "../../test/support.ts";
+import { readRegistry } from "./registry.ts";
+import { createDeviceKey } from "./sessions.ts";
+
+const { publicKey } = createDeviceKey();
+const secretOf = (length: number): string => Buffer.alloc(length, 7).toString("base64");
+const gate = { name: "gate-1", class: "gate", publicKey };
+const lab = { name: "lab-1", feeds: ["tests"], secret: secretOf(32) };
+
+/** Writes access.json with these contents and mode. */
+function fileOf(content: unknown, mode = 0o600): string {
+  const file = join(temporaryFolder(), "access.json");
+  writeFileSync(file, typeof content === "string" ? content : JSON.stringify(content));
+  chmodSync(file, mode);
+  return file;
+}
+const read = (devices: unknown, sources: unknown = []): unknown => readRegistry(fileOf({ devices, sources }));
+
+test("a sound file comes back as it is", () => {
+  const registry = { devices: [gate, { name: "desk.2", class: "staff", publicKey }], sources: [lab, { ...lab, name: "city", history: true }] };
+  expect(readRegistry(fileOf(registry))).toEqual(registry);
+});
+test("nobody at all is a registry too", () => {
+  expect(read([])).toEqual({ devices: [], sources: [] });
+});
+
+describe("who can read the file", () => {
+  test.each([0o600, 0o400, 0o700])("mode %o: its owner alone, fine", (mode) => {
+    expect(() => readRegistry(fileOf({ devices: [], sources: [] }, mode))).not.toThrow();
+  });
+  test.each([0o640, 0o620, 0o610, 0o604, 0o602, 0o601, 0o644, 0o666, 0o777])("mode %o: others too, refused with what to do", (mode) => {
+    const file = fileOf({ devices: [], sources: [] }, mode);
+    expect(() => readRegistry(file)).toThrow(`${file} can be read by others: run chmod 600`);
+  });
+  test("the mode is looked at first: a broken file that others can read is told of by its mode", () => {
+    expect(() => readRegistry(fileOf("{", 0o644))).toThrow(/chmod 600/);
+  });
+});
+
+describe("a fault names the file and the field", () => {
+  test.each([
+    ["a name in capitals", [{ ...gate, name: "Gate-1" }], [], "devices.0.name"],
+    ["a name that begins with a dot", [{ ...gate, name: ".gate" }], [], "devices.0.name"],
+    ["an empty name", [{ ...gate, name: "" }], [], "devices.0.name"],
+    ["a name of 65 characters", [{ ...gate, name: "g".repeat(65) }], [], "devices.0.name"],
+    ["a name with the bar that parts a fact's source from its id", [], [{ ...lab, name: "lab|1" }], "sources.0.name"],
+    ["a name with the sign that parts a token", [{ ...gate, name: "gate~1" }], [], "devices.0.name"],
+    ["a name with a line feed", [{ ...gate, name: "gate\n" }], [], "devices.0.name"],
+    ["a class that there isn't", [gate, { ...gate, name: "b", class: "door" }], [], "devices.1.class"],
+    ["a key that isn't base64", [{ ...gate, publicKey: "no key!" }], [], "devices.0.publicKey"],
+    ["no key", [{ name: "a", class: "gate" }], [], "devices.0.publicKey"],
+    ["a source without feeds", [], [{ ...lab, feeds: [] }], "sources.0.feeds"],
+    ["a secret that isn't base64", [], [{ ...lab, secret: "…" }], "sources.0.secret"],
+    ["an empty secret", [], [{ ...lab, secret: "" }], "sources.0.secret"],
+    ["history that is neither true nor false", [], [{ ...lab, history: "yes" }], "sources.0.history"],
+    ["an unknown field", [{ ...gate, colour: "red" }], [], "colour"],
+    ["devices that are no list", {}, [], "devices"],
+  ])("%s", (_, devices, sources, field) => {
+    const file = fileOf({ devices, sources });
+    expect(() => readRegistry(file)).toThrow(field);
+    expect(() => readRegistry(file)).toThrow(file);
+  });
+  test("several faults are told at once, one a line", () => {
+    expect(() => read([{ ...gate, name: "A" }, { ...gate, class: "door" }])).toThrow(/devices\.0\.name.*\n.*devices\.1\.class/);
+  });
+  test("a name of 64 characters is fine", () => {
+    expect(() => read([{ ...gate, name: "g".repeat(64) }])).not.toThrow();
+  });
+  test("no fault repeats a secret", () => {
+    for (const secret of ["c2VjcmV0!", secretOf(31)]) {
+      let message = "";
+      try {
+        read([], [{ ...lab, secret }]);
+      } catch (error) {
+        message = String(error);
+      }
+      expect(message).not.toBe("");
+      expect(message).not.toContain(secret);
+    }
+  });
+  test("a file that isn't there is an error with its name", () => {
+    const file = join(temporaryFolder(), "access.json");
+    expect(() => readRegistry(file)).toThrow(file);
+  });
+  test("a file that is no JSON is an error with its name", () => {
+    const file = fileOf('{"devices": [');
+    expect(() => readRegistry(file)).toThrow(file);
+  });
+});
+
+describe("names", () => {
+  test("twice among the devices: refused with the name", () => {
+    expect(() => read([gate, { ...gate, class: "kiosk" }])).toThrow(/devices: the name gate-1 stands twice/);
+  });
+  test("twice among the sources: refused with the name", () => {
+    expect(() => read([], [lab, { ...lab, feeds: ["trips"] }])).toThrow(/sources: the name lab-1 stands twice/);
+  });
+  test("of a device and of a source may be the same", () => {
+    expect(() => read([{ ...gate, name: "a" }], [{ ...lab, name: "a" }])).not.toThrow();
+  });
+});
+
+describe("secrets of sources", () => {
+  test("of 31 bytes are refused with the source's name, of 32 they are enough", () => {
+    expect(() => read([], [lab, { ...lab, name: "lab-2", secret: secretOf(31) }])).toThrow(/secret of source lab-2 must have at least 32 bytes/);
+    expect(() => read([], [lab, { ...lab, name: "lab-2", secret: secretOf(32) }])).not.toThrow();
+  });
+  test("are measured in bytes, not in characters of base64", () => {
+    expect(() => read([], [{ ...lab, secret: "A".repeat(40) }])).toThrow(/32 bytes/);
+  });
+});

@@ -1,0 +1,337 @@
+import { join } from "node:path";
+import fc from "fast-check";
+import { afterEach, describe, expect, test } from "vitest";
+import { factKey } from "../../test/keys.ts";
+import { shuffled, temporaryFolder } from "../../test/support.ts";
+import { contains, FOREVER, type CountyCode, type LocalInfection, type RegionHistory, type RiskAreaCount, type RiskPublication } from "../domain/index.ts";
+import type { RegionStore } from "./regions.ts";
+import { openEvidenceReader, openEvidenceWriter, type EvidenceReader, type EvidenceWriter } from "./store.ts";
+
+const opened = new Set<EvidenceReader>();
+function openWriter(folder = join(temporaryFolder(), "evidence")): EvidenceWriter {
+  const store = openEvidenceWriter(folder);
+  opened.add(store);
+  return store;
+}
+async function close(store: EvidenceReader): Promise<void> {
+  opened.delete(store);
+  await store.close();
+}
+afterEach(async () => {
+  for (const store of [...opened]) await close(store);
+});
+
+const COUNTIES: CountyCode[] = [110105, 310115, 440106, 650102];
+const [PUDONG, TIANHE] = [310115, 440106];
+
+const published = (publishedAt: number, counties: Record<number, RiskAreaCount>, knownFrom = publishedAt): RiskPublication => ({
+  publishedAt, knownFrom, counties: new Map(Object.entries(counties).map(([code, areas]) => [Number(code), areas])),
+});
+const medium = (count: number): RiskAreaCount => ({ high: 0, medium: count });
+
+interface InfectionRow {
+  readonly id: number;
+  readonly revision: number;
+  readonly infection: LocalInfection;
+}
+const infected = (id: number, change: Partial<LocalInfection> & { revision?: number } = {}): InfectionRow => {
+  const { revision = 1, ...rest } = change;
+  return { id, revision, infection: { county: PUDONG, day: 19000, count: 1, knownFrom: 500, ...rest } };
+};
+
+type Delivery = RiskPublication | readonly InfectionRow[];
+
+/** Delivers one thing in a transaction of its own. @returns the counties that the store says have changed. */
+function deliver(store: EvidenceWriter, delivery: Delivery): CountyCode[] {
+  const { regions } = store;
+  return store.transaction(() =>
+    "counties" in delivery
+      ? regions.putPublication(delivery)
+      : regions.putInfections(delivery.map(({ id, revision, infection }) => ({ factKey: factKey(id), revision, infection }))),
+  );
+}
+
+/** A county's history in a form to compare: infections in a fixed order. */
+const historyOf = (regions: RegionHistory, county: CountyCode): object | undefined => {
+  const risk = regions.risk(county);
+  return risk && { held: risk.held, infections: risk.infections.map((i) => JSON.stringify([i.county, i.day, i.count, i.knownFrom])).sort() };
+};
+const snapshot = (store: EvidenceReader): object => Object.fromEntries(COUNTIES.map((c) => [c, historyOf(store.regions, c)]));
+
+// --- Random deliveries: few instants and counties, so that update times meet ---
+
+const publication: fc.Arbitrary<RiskPublication> = fc
+  .record({
+    publishedAt: fc.constantFrom(10, 20, 30, 40, 50),
+    counties: fc.dictionary(fc.constantFrom(...COUNTIES.map(String)), fc.record({ high: fc.nat({ max: 2 }), medium: fc.nat({ max: 2 }) })),
+  })
+  .map(({ publishedAt, counties }) => published(publishedAt, counties));
+const infectionRow: fc.Arbitrary<InfectionRow> = fc.record({
+  id: fc.nat({ max: 3 }),
+  revision: fc.constantFrom(1, 2, 3),
+  infection: fc.record({ county: fc.constantFrom(...COUNTIES), day: fc.constantFrom(19000, 19001), count: fc.nat({ max: 2 }), knownFrom: fc.constant(500) }),
+});
+const deliveries: fc.Arbitrary<Delivery[]> = fc.array(fc.oneof(publication, fc.array(infectionRow, { maxLength: 4 })), { maxLength: 12 });
+const order = fc.array(fc.nat(), { minLength: 24, maxLength: 24 });
+const areasIn = ({ counties }: RiskPublication): number => [...counties.values()].reduce((sum, { high, medium }) => sum + high + medium, 0);
+
+describe("order and repetition", () => {
+  test("of any publications and infections never matter: two stores tell the same history", async () => {
+    await fc.assert(
+      fc.asyncProperty(deliveries, order, async (list, numbers) => {
+        const [straight, mixed] = [openWriter(), openWriter()];
+        for (const d of list) deliver(straight, d);
+        for (const d of shuffled([...list, ...list], numbers)) deliver(mixed, d);
+        expect(snapshot(mixed)).toEqual(snapshot(straight));
+        await close(straight);
+        await close(mixed);
+      }),
+      { numRuns: 60 },
+    );
+  });
+  test("a county holds an area at an instant exactly when the last list until then names it with one, for any lists in any order", async () => {
+    const lists = fc.uniqueArray(publication, { maxLength: 10, selector: (p) => `${p.publishedAt} ${areasIn(p)}` }); // no ties
+    await fc.assert(
+      fc.asyncProperty(lists, order, async (list, numbers) => {
+        const store = openWriter();
+        for (const p of shuffled(list, numbers)) deliver(store, p);
+        for (const county of COUNTIES) {
+          const held = store.regions.risk(county)?.held ?? [];
+          for (const at of [9, 10, 19, 20, 29, 30, 39, 40, 49, 50, FOREVER - 1]) {
+            const upToNow = list.filter((p) => p.publishedAt <= at).sort((a, b) => a.publishedAt - b.publishedAt || areasIn(a) - areasIn(b));
+            const areas = upToNow.at(-1)?.counties.get(county);
+            expect(held.some((i) => contains(i, at))).toBe(areas !== undefined && areas.high + areas.medium > 0);
+          }
+          const edges = held.flatMap((i) => [i.from, i.until]);
+          expect(edges.every((e, i) => i === 0 || edges[i - 1]! < e)).toBe(true);
+        }
+        await close(store);
+      }),
+      { numRuns: 60 },
+    );
+  });
+  test("a county's infections are those of each fact's highest revision, without the zeroes, for any revisions in any order", async () => {
+    const rows = fc.uniqueArray(infectionRow, { maxLength: 10, selector: (r) => `${r.id} ${r.revision}` }); // no ties
+    await fc.assert(
+      fc.asyncProperty(rows, order, async (list, numbers) => {
+        const store = openWriter();
+        for (const row of shuffled(list, numbers)) deliver(store, [row]);
+        const newest = list.filter((r) => !list.some((other) => other.id === r.id && other.revision > r.revision)).map((r) => r.infection);
+        for (const county of COUNTIES) {
+          const expected = newest.filter((i) => i.county === county && i.count > 0);
+          const byContent = (a: LocalInfection, b: LocalInfection): number => a.day - b.day || a.count - b.count;
+          expect((store.regions.risk(county)?.infections ?? []).toSorted(byContent)).toEqual(expected.toSorted(byContent));
+        }
+        await close(store);
+      }),
+      { numRuns: 60 },
+    );
+  });
+  test("the counties said to have changed are those whose history differs from before, each once and none forgotten, for any delivery", async () => {
+    await fc.assert(
+      fc.asyncProperty(deliveries, async (list) => {
+        const store = openWriter();
+        const texts = (): string[] => COUNTIES.map((c) => JSON.stringify(historyOf(store.regions, c)));
+        const textsInOrder = (): string[] => COUNTIES.map((c) => JSON.stringify(store.regions.risk(c)));
+        for (const d of list) {
+          const [before, beforeInOrder] = [texts(), textsInOrder()];
+          const changed = deliver(store, d);
+          const differs = COUNTIES.filter((_, i) => texts()[i] !== before[i]);
+          // Two infections that only change places may be told as a change: a county too many is computed anew, never one too few.
+          const differsInOrder = COUNTIES.filter((_, i) => textsInOrder()[i] !== beforeInOrder[i]);
+          expect(changed).toEqual([...new Set(changed)]);
+          expect(differs.filter((c) => !changed.includes(c))).toEqual([]);
+          expect(changed.filter((c) => !differsInOrder.includes(c))).toEqual([]);
+        }
+        await close(store);
+      }),
+      { numRuns: 60 },
+    );
+  });
+});
+
+describe("publications", () => {
+  test("nothing is known before the first", () => {
+    expect(openWriter().regions.risk(PUDONG)).toBeUndefined();
+  });
+  test("a county is held from its list on, and open at the end while no list ends it", () => {
+    const store = openWriter();
+    expect(deliver(store, published(10, { [PUDONG]: medium(1) }))).toEqual([PUDONG]);
+    expect(store.regions.risk(PUDONG)).toEqual({ held: [{ from: 10, until: FOREVER }], infections: [] });
+  });
+  test("the next list that doesn't name it ends it; naming it again begins a second interval", () => {
+    const store = openWriter();
+    for (const p of [published(10, { [PUDONG]: medium(1) }), published(20, { [TIANHE]: medium(1) }), published(30, { [PUDONG]: medium(1) })]) deliver(store, p);
+    expect(store.regions.risk(PUDONG)?.held).toEqual([{ from: 10, until: 20 }, { from: 30, until: FOREVER }]);
+    expect(store.regions.risk(TIANHE)?.held).toEqual([{ from: 20, until: 30 }]);
+  });
+  test("lists that go on naming it don't part the interval, and change nothing", () => {
+    const store = openWriter();
+    deliver(store, published(10, { [PUDONG]: medium(1) }));
+    expect(deliver(store, published(20, { [PUDONG]: { high: 3, medium: 0 } }))).toEqual([]);
+    expect(store.regions.risk(PUDONG)?.held).toEqual([{ from: 10, until: FOREVER }]);
+  });
+  test("a county named with no areas holds none", () => {
+    const store = openWriter();
+    deliver(store, published(10, { [PUDONG]: medium(1) }));
+    expect(deliver(store, published(20, { [PUDONG]: medium(0) }))).toEqual([PUDONG]);
+    expect(store.regions.risk(PUDONG)?.held).toEqual([{ from: 10, until: 20 }]);
+  });
+  test("an empty list ends everything", () => {
+    const store = openWriter();
+    deliver(store, published(10, { [PUDONG]: medium(1), [TIANHE]: medium(1) }));
+    expect(deliver(store, published(20, {})).sort()).toEqual([PUDONG, TIANHE]);
+  });
+  test("a list that comes late is put between: it parts what seemed whole", () => {
+    const store = openWriter();
+    deliver(store, published(10, { [PUDONG]: medium(1) }));
+    deliver(store, published(30, { [PUDONG]: medium(1) }));
+    expect(deliver(store, published(20, {}))).toEqual([PUDONG]);
+    expect(store.regions.risk(PUDONG)?.held).toEqual([{ from: 10, until: 20 }, { from: 30, until: FOREVER }]);
+  });
+
+  const whole = published(10, { [PUDONG]: medium(2), [TIANHE]: medium(1) });
+  const cutOff = published(10, { [PUDONG]: medium(2) });
+  test("of two lists with one update time the longer holds, whichever came first: a list cut off frees nobody", () => {
+    for (const list of [[whole, cutOff], [cutOff, whole]]) {
+      const store = openWriter();
+      for (const p of list) deliver(store, p);
+      expect(COUNTIES.filter((c) => store.regions.risk(c) !== undefined)).toEqual([PUDONG, TIANHE]);
+    }
+  });
+  test("length is the number of areas, not of counties", () => {
+    const manyAreas = published(10, { [PUDONG]: { high: 2, medium: 2 } });
+    const manyCounties = published(10, { [TIANHE]: medium(1), 110105: medium(1), 650102: medium(1) });
+    for (const list of [[manyAreas, manyCounties], [manyCounties, manyAreas]]) {
+      const store = openWriter();
+      for (const p of list) deliver(store, p);
+      expect(COUNTIES.filter((c) => store.regions.risk(c) !== undefined)).toEqual([PUDONG]);
+    }
+  });
+  test("of two equally long ones the same one holds, whichever came first", () => {
+    const [one, other] = [published(10, { [PUDONG]: medium(1) }), published(10, { [TIANHE]: medium(1) })];
+    const winners = [[one, other], [other, one]].map((list) => {
+      const store = openWriter();
+      for (const p of list) deliver(store, p);
+      return COUNTIES.filter((c) => store.regions.risk(c) !== undefined);
+    });
+    expect(winners[0]).toHaveLength(1);
+    expect(winners[0]).toEqual(winners[1]);
+  });
+  test("the order in which a list names its counties makes no other list", () => {
+    const store = openWriter();
+    deliver(store, { ...whole, counties: new Map([...whole.counties]) });
+    const before = store.regions.revision();
+    deliver(store, { ...whole, counties: new Map([...whole.counties].reverse()) });
+    expect(store.regions.revision()).toBe(before);
+  });
+});
+
+describe("infections", () => {
+  test("a day with infections is known with the instant at which it became known", () => {
+    const store = openWriter();
+    expect(deliver(store, [infected(1, { count: 3 })])).toEqual([PUDONG]);
+    expect(store.regions.risk(PUDONG)).toEqual({ held: [], infections: [{ county: PUDONG, day: 19000, count: 3, knownFrom: 500 }] });
+  });
+  test("a count of zero is nothing known", () => {
+    const store = openWriter();
+    expect(deliver(store, [infected(1, { count: 0 })])).toEqual([]);
+    expect(store.regions.risk(PUDONG)).toBeUndefined();
+  });
+  test("a revision to zero takes the day back, in both orders", () => {
+    const rows = [infected(1), infected(1, { revision: 2, count: 0 })];
+    for (const list of [rows, rows.toReversed()]) {
+      const store = openWriter();
+      for (const row of list) deliver(store, [row]);
+      expect(store.regions.risk(PUDONG)).toBeUndefined();
+    }
+  });
+  test("a revision to another county changes both", () => {
+    const store = openWriter();
+    deliver(store, [infected(1)]);
+    expect(deliver(store, [infected(1, { revision: 2, county: TIANHE })]).sort()).toEqual([PUDONG, TIANHE]);
+    expect(store.regions.risk(PUDONG)).toBeUndefined();
+    expect(store.regions.risk(TIANHE)?.infections).toHaveLength(1);
+  });
+  test("revision 256 is higher than 255", () => {
+    const store = openWriter();
+    deliver(store, [infected(1, { revision: 256, count: 2 }), infected(1, { revision: 255, count: 1 })]);
+    expect(store.regions.risk(PUDONG)?.infections.map((i) => i.count)).toEqual([2]);
+  });
+  test("two facts of one county and day are both kept", () => {
+    const store = openWriter();
+    deliver(store, [infected(1), infected(2)]);
+    expect(store.regions.risk(PUDONG)?.infections).toHaveLength(2);
+  });
+  test("a repeated delivery keeps the instant at which it first became known, and changes nothing", () => {
+    const store = openWriter();
+    deliver(store, [infected(1, { knownFrom: 500 })]);
+    expect(deliver(store, [infected(1, { knownFrom: 900 })])).toEqual([]);
+    expect(store.regions.risk(PUDONG)?.infections[0]?.knownFrom).toBe(500);
+  });
+  test("they don't touch the county's held intervals", () => {
+    const store = openWriter();
+    deliver(store, published(10, { [PUDONG]: medium(1) }));
+    deliver(store, [infected(1)]);
+    expect(store.regions.risk(PUDONG)).toMatchObject({ held: [{ from: 10, until: FOREVER }], infections: { length: 1 } });
+  });
+});
+
+describe("revision and generation", () => {
+  const list = published(10, { [PUDONG]: medium(1) });
+  const numbers = (regions: RegionStore): number[] => [regions.revision(), regions.generation()];
+
+  test("a delivery that says something new is a new revision and generation, a repeated one is neither", () => {
+    const store = openWriter();
+    const empty = numbers(store.regions);
+    deliver(store, list);
+    const first = numbers(store.regions);
+    deliver(store, list);
+    const repeated = numbers(store.regions);
+    deliver(store, [infected(1)]);
+    const second = numbers(store.regions);
+    expect(first.map((n, i) => n > empty[i]!)).toEqual([true, true]);
+    expect(repeated).toEqual(first);
+    expect(second.map((n, i) => n > first[i]!)).toEqual([true, true]);
+  });
+  test("a transaction that is given up is another generation: what was computed inside it is void", () => {
+    const store = openWriter();
+    deliver(store, list);
+    let inside = -1;
+    expect(() => {
+      store.transaction(() => {
+        store.regions.putPublication(published(20, {}));
+        inside = store.regions.generation();
+        throw new Error("half-way");
+      });
+    }).toThrow();
+    expect(store.regions.generation()).not.toBe(inside);
+    expect(store.regions.risk(PUDONG)?.held).toEqual([{ from: 10, until: FOREVER }]);
+  });
+  test("the history is the same after opening anew", async () => {
+    await fc.assert(
+      fc.asyncProperty(deliveries, async (all) => {
+        const folder = join(temporaryFolder(), "evidence");
+        const first = openWriter(folder);
+        for (const d of all) deliver(first, d);
+        const before = snapshot(first);
+        await first.flushed();
+        await close(first);
+        const reader = openEvidenceReader(folder);
+        opened.add(reader);
+        expect(snapshot(reader)).toEqual(before);
+        await close(reader);
+      }),
+      { numRuns: 15 },
+    );
+  });
+  test("the revision is the same after opening anew, asked for before anything else", async () => {
+    const folder = join(temporaryFolder(), "evidence");
+    const first = openWriter(folder);
+    deliver(first, list);
+    const before = first.regions.revision();
+    await first.flushed();
+    await close(first);
+    expect(openWriter(folder).regions.revision()).toBe(before);
+  });
+});

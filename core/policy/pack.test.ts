@@ -1,0 +1,218 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { contains, FINDING_KINDS, FLAGS, FOREVER, formatInstant, parseInstant, type Interval } from "../domain/index.ts";
+import { beijingPack, PackError, parsePack, spanAt, type PolicyPack } from "./pack.ts";
+import { venueRule } from "./venue.ts";
+
+const at = (text: string): number => parseInstant(text)!;
+const day = (date: string): number => at(`${date}T00:00:00+08:00`);
+const beijing = beijingPack();
+
+/** What a broken pack says of itself, one fault a line. */
+function faultsOf(text: string): string[] {
+  try {
+    parsePack(text, "city.yaml");
+  } catch (error) {
+    expect(error).toBeInstanceOf(PackError);
+    return (error as PackError).message.split("\n");
+  }
+  return [];
+}
+
+/** A small sound pack; its lines are counted from 1. */
+const SOUND = `pack: city
+city: 11
+until: 2022-01-01T00:00:00+08:00
+policies:
+  - from: 2020-01-01T00:00:00+08:00
+    title: { zh: 一, en: One }
+    rules:
+      unregistered: { flag: unconfirmed }
+      popupNumbers: { numbered: false }
+      arrivalTest: { popup: 4, withinHours: 72 }
+  - from: 2021-01-01T00:00:00+08:00
+    title: { zh: 二, en: Two }
+    rules:
+      popupNumbers: { numbered: true }
+`;
+const line = (number: number): string => SOUND.split("\n")[number - 1]!;
+const changed = (number: number, text: string): string => SOUND.split("\n").with(number - 1, text).join("\n");
+
+describe("the pack of Beijing", () => {
+  test("is in force from 2020-03-01 to 2022-12-20, 00:00 Beijing time", () => {
+    expect(beijing).toMatchObject({ name: "beijing", city: 11, validity: { from: day("2020-03-01"), until: day("2022-12-20") } });
+  });
+  test("says what becomes of every kind of finding", () => {
+    expect(Object.keys(beijing.spans.findings[0]!.parameters).sort()).toEqual([...FINDING_KINDS].sort());
+  });
+  const dates: [string, readonly Interval[], [string, string][]][] = [
+    ["the yellow of whoever is still in a risk county", beijing.spans.stillInRiskCounty, [["2021-08-07", "2021-10-24"]]],
+    ["the test after arrival", beijing.spans.arrivalTest, [["2022-01-22", "2022-12-20"]]],
+    ["pop-up 1, with 14 and then 7 days", beijing.spans.affectedCounty, [["2022-02-12", "2022-07-16"], ["2022-07-16", "2022-12-20"]]],
+    ["numbered pop-ups", beijing.spans.popupNumbers, [["2020-03-01", "2022-02-12"], ["2022-02-12", "2022-12-20"]]],
+    ["the test's age, by the old count and the new", beijing.spans.testAge, [["2020-03-01", "2022-07-02"], ["2022-07-02", "2022-12-20"]]],
+    ["the test that is shown, without and with other provinces", beijing.spans.testShown, [["2022-05-04", "2022-07-30"], ["2022-07-30", "2022-12-20"]]],
+  ];
+  test.each(dates)("%s has the dates of the rules", (_, spans, expected) => {
+    expect(spans.map((s) => [s.from, s.until])).toEqual(expected.map((pair) => pair.map(day)));
+  });
+  test("every title stands in Chinese and in English", () => {
+    for (const { title } of beijing.policies) expect([title.zh, title.en].every((t) => t.trim() !== "")).toBe(true);
+  });
+  test("its venue rule stops whatever restricts, and only that, as long as the pack is in force", () => {
+    expect(venueRule(beijing)).toEqual({ stops: FLAGS.filter((f) => f !== "commuter"), ...beijing.validity });
+  });
+});
+
+describe("a fault names its line", () => {
+  test("the sound pack has none", () => {
+    expect(faultsOf(SOUND)).toEqual([]);
+  });
+  test.each([
+    ["an unknown rule, first of its policy", changed(8, "      bogus: { flag: home }"), 8, "bogus"],
+    ["an unknown rule, behind others", changed(10, "      bogus: { flag: home }"), 10, "bogus"],
+    ["an unknown rule in the second policy, behind another", `${SOUND}      bogus: { flag: home }\n`, 15, "bogus"],
+    ["an unknown parameter", changed(9, "      popupNumbers: { numbered: false, colour: red }"), 9, "colour"],
+    ["an unknown field of the pack", `${SOUND}colour: red\n`, 15, "colour"],
+  ])("%s", (_, text, number, word) => {
+    const faults = faultsOf(text);
+    expect(faults).toHaveLength(1);
+    expect(faults[0]).toContain(word);
+    expect(faults[0]).toMatch(new RegExp(`^city\\.yaml:${number}: `));
+  });
+  test.each([
+    ["a number that is a word", changed(10, "      arrivalTest: { popup: 4, withinHours: soon }"), 10, "policies.0.rules.arrivalTest.withinHours"],
+    ["a number with a fraction", changed(10, "      arrivalTest: { popup: 4, withinHours: 1.5 }"), 10, "policies.0.rules.arrivalTest.withinHours"],
+    ["0 hours", changed(10, "      arrivalTest: { popup: 4, withinHours: 0 }"), 10, "policies.0.rules.arrivalTest.withinHours"],
+    ["1,001 hours", changed(10, "      arrivalTest: { popup: 4, withinHours: 1001 }"), 10, "policies.0.rules.arrivalTest.withinHours"],
+    ["a parameter that is missing", changed(10, "      arrivalTest: { popup: 4 }"), 10, "policies.0.rules.arrivalTest.withinHours"],
+    ["a rule that is a word", changed(10, "      arrivalTest: soon"), 10, "policies.0.rules.arrivalTest"],
+    ["pop-up 6", changed(10, "      arrivalTest: { popup: 6, withinHours: 72 }"), 10, "policies.0.rules.arrivalTest.popup"],
+    ["a flag that there isn't", changed(8, "      unregistered: { flag: purple }"), 8, "policies.0.rules.unregistered.flag"],
+    ["a kind of finding that there isn't", changed(8, "      findings: { rumour: home }"), 8, "policies.0.rules.findings"],
+    ["a boolean in quotes", changed(14, '      popupNumbers: { numbered: "true" }'), 14, "policies.1.rules.popupNumbers.numbered"],
+    ["a title without its English", changed(12, "    title: { zh: 二 }"), 12, "policies.1.title.en"],
+    ["a title that is missing", changed(12, "    #"), 11, "policies.1.title"],
+    ["a province that is a word", changed(2, "city: beijing"), 2, "city"],
+    ["a name in capitals", changed(1, "pack: City"), 1, "pack"],
+    ["policies that are none", "pack: city\ncity: 11\nuntil: 2022-01-01T00:00:00+08:00\npolicies: []\n", 4, "policies"],
+    ["a date for an instant", changed(11, "  - from: 2021-01-01"), 11, "policies.1.from"],
+    ["an instant without offset", changed(11, "  - from: 2021-01-01T00:00:00"), 11, "policies.1.from"],
+    ["29 February 2021", changed(11, "  - from: 2021-02-29T00:00:00+08:00"), 11, "policies.1.from"],
+    ["24:00", changed(3, "until: 2021-12-31T24:00:00+08:00"), 3, "until"],
+  ])("%s", (_, text, number, field) => {
+    const faults = faultsOf(text);
+    expect(faults).toHaveLength(1);
+    expect(faults[0]).toMatch(new RegExp(`^city\\.yaml:${number}: ${field.replaceAll(".", "\\.")}`));
+  });
+  test.each([
+    ["a policy that begins when the next does", changed(11, line(5)), 5],
+    ["a policy that begins after the next", changed(5, "  - from: 2021-06-01T00:00:00+08:00"), 5],
+    ["the last policy beginning when the pack ends", changed(11, "  - from: 2022-01-01T00:00:00+08:00"), 11],
+    ["the last policy beginning after the pack's end", changed(3, "until: 2020-12-31T00:00:00+08:00"), 11],
+  ])("disorder of dates: %s", (_, text, number) => {
+    expect(faultsOf(text)).toEqual([expect.stringMatching(new RegExp(`^city\\.yaml:${number}: policies\\.\\d\\.from: must lie before`)) as string]);
+  });
+  test("a policy that begins one second before the next is in order", () => {
+    expect(faultsOf(changed(5, "  - from: 2020-12-31T23:59:59+08:00"))).toEqual([]);
+  });
+  test.each([
+    ["a bracket that isn't closed", changed(8, "      unregistered: { flag: unconfirmed"), [8, 9]],
+    ["a line that is indented wrongly", changed(12, "   title: { zh: 二, en: Two }"), [11, 12]],
+    ["a field that stands twice", changed(9, line(8)), [8, 9]],
+    ["a tab for blanks", changed(2, "\tcity: 11"), [2, 2]],
+  ])("YAML that can't be read: %s", (_, text, [first, last]) => {
+    const number = Number(/^city\.yaml:(\d+): /.exec(faultsOf(text)[0]!)?.[1]);
+    expect(number).toBeGreaterThanOrEqual(first!);
+    expect(number).toBeLessThanOrEqual(last!);
+  });
+  test("several faults are told at once, one a line", () => {
+    const faults = faultsOf(changed(8, "      unregistered: { flag: purple }").replace(line(2), "city: beijing"));
+    expect(faults.map((f) => f.split(":")[1])).toEqual(["2", "8"]);
+  });
+  test.each([["nothing at all", ""], ["a list", "- a\n"], ["a word", "beijing\n"]])("%s is a fault and doesn't crash", (_, text) => {
+    expect(faultsOf(text).length).toBeGreaterThan(0);
+  });
+});
+
+// --- Random packs ---
+
+const HOURS = [24, 48, 72];
+/** What a policy says of one rule: nothing (it goes on), null (it ends), or some hours. */
+const stated = fc.constantFrom("nothing" as const, null, ...HOURS);
+const policyPack = fc
+  .uniqueArray(fc.nat({ max: 40 }), { minLength: 2, maxLength: 8 })
+  .map((days) => days.toSorted((a, b) => a - b).map((d) => day("2022-01-01") + d * 86_400))
+  .chain((starts) => fc.tuple(fc.constant(starts), fc.array(stated, { minLength: starts.length - 1, maxLength: starts.length - 1 })));
+
+function written(starts: readonly number[], says: readonly ("nothing" | null | number)[]): PolicyPack {
+  const policies = says.map((hours, i) => {
+    const rule = hours === "nothing" ? "" : `arrivalTest: ${hours === null ? "null" : `{ popup: 4, withinHours: ${hours} }`}`;
+    const first = i === 0 ? "popupNumbers: { numbered: true }, " : "";
+    return `  - { from: "${formatInstant(starts[i]!)}", title: { zh: a, en: a }, rules: { ${first}${rule} } }\n`;
+  });
+  return parsePack(`pack: p\ncity: 11\nuntil: "${formatInstant(starts.at(-1)!)}"\npolicies:\n${policies.join("")}`, "p.yaml");
+}
+const instantsAround = (starts: readonly number[]): number[] => [0, ...starts.flatMap((s) => [s - 1, s, s + 1, s + 43_200]), FOREVER];
+const policiesAt = ({ policies, validity }: PolicyPack, instant: number): number =>
+  policies.filter(({ from }, i) => contains({ from, until: policies[i + 1]?.from ?? validity.until }, instant)).length;
+
+describe("in time", () => {
+  test("exactly one policy holds at any instant inside the pack's validity, and none outside, for any pack", () => {
+    fc.assert(
+      fc.property(policyPack, ([starts, says]) => {
+        const pack = written(starts, says);
+        expect(pack.validity).toEqual({ from: starts[0], until: starts.at(-1) });
+        for (const instant of instantsAround(starts)) expect(policiesAt(pack, instant)).toBe(contains(pack.validity, instant) ? 1 : 0);
+      }),
+    );
+  });
+  test("also of Beijing's, at any instant", () => {
+    fc.assert(
+      fc.property(fc.integer({ min: day("2019-12-01"), max: day("2023-03-01") }), (instant) => {
+        expect(policiesAt(beijing, instant)).toBe(contains(beijing.validity, instant) ? 1 : 0);
+      }),
+    );
+  });
+  test("a rule goes on until it is stated anew or ended: at any instant its span says what the last statement said, for any pack", () => {
+    fc.assert(
+      fc.property(policyPack, ([starts, says]) => {
+        const { spans, validity } = written(starts, says);
+        for (const instant of instantsAround(starts)) {
+          const last = says.filter((s, i) => s !== "nothing" && starts[i]! <= instant).at(-1);
+          const expected = contains(validity, instant) && typeof last === "number" ? last : undefined;
+          expect(spanAt(spans.arrivalTest, instant)?.parameters.withinHours).toBe(expected);
+        }
+      }),
+    );
+  });
+  test("the spans of every rule are ascending, disjoint, not empty, and inside the validity, for any pack", () => {
+    const check = (pack: PolicyPack): void => {
+      for (const spans of Object.values<readonly Interval[]>(pack.spans)) {
+        const edges = [pack.validity.from, ...spans.flatMap((s) => [s.from, s.until]), pack.validity.until];
+        spans.forEach((s) => {
+          expect(s.from).toBeLessThan(s.until);
+        });
+        expect(edges).toEqual(edges.toSorted((a, b) => a - b));
+      }
+    };
+    check(beijing);
+    fc.assert(
+      fc.property(policyPack, ([starts, says]) => {
+        check(written(starts, says));
+      }),
+    );
+  });
+  test("a rule that is not named in a policy goes on in one span, without a seam", () => {
+    expect(written([day("2022-01-01"), day("2022-01-02"), day("2022-01-03")], [24, "nothing"]).spans.arrivalTest).toEqual([
+      { from: day("2022-01-01"), until: day("2022-01-03"), parameters: { popup: 4, withinHours: 24 } },
+    ]);
+  });
+  test("a rule that ended and isn't named again stays ended", () => {
+    expect(written([1, 2, 3, 4].map((d) => day(`2022-01-0${d}`)), [24, null, "nothing"]).spans.arrivalTest).toHaveLength(1);
+  });
+  test("a span holds at its first second and no longer at its end", () => {
+    const spans = [{ from: 10, until: 20 }, { from: 20, until: 30 }];
+    expect([9, 10, 19, 20, 29, 30].map((instant) => spanAt(spans, instant)?.from)).toEqual([undefined, 10, 10, 20, 20, undefined]);
+  });
+});
