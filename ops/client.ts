@@ -26,6 +26,11 @@ export interface ScanAnswer {
   readonly [field: string]: unknown;
 }
 
+/** The address of a server; IPv6 in brackets. */
+export function httpUrl(host: string, port: number): string {
+  return `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
+}
+
 /** A refusal of one of the servers, with what it said. */
 export class ServiceError extends Error {
   override name = "ServiceError";
@@ -62,8 +67,8 @@ function localSource(folder: DataFolder): { name: string; secret: string } {
 }
 
 export function createClient(folder: DataFolder, run: Omit<RunState, "pid">, clock: Clock): Client {
-  const lookup = `http://${run.host}:${run.lookupPort}`;
-  const ingest = `http://${run.host}:${run.ingestPort}`;
+  const lookup = httpUrl(run.host, run.lookupPort);
+  const ingest = httpUrl(run.host, run.ingestPort);
   let session: Promise<string> | undefined;
   const openSession = async (): Promise<string> => {
     const answer = await fetch(`${lookup}/v1/sessions`, { method: "POST", body: JSON.stringify(consoleSessionRequest(folder, clock)) });
@@ -89,7 +94,7 @@ export function createClient(folder: DataFolder, run: Omit<RunState, "pid">, clo
 }
 
 async function checked<Answer>(response: Response): Promise<Answer> {
-  const answer: unknown = await response.json();
-  if (!response.ok) throw new ServiceError(response.status, answer as object);
+  const answer: unknown = await response.json().catch(() => undefined);
+  if (!response.ok || answer === undefined) throw new ServiceError(response.status, answer ?? {});
   return answer as Answer;
 }

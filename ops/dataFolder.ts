@@ -120,7 +120,9 @@ export function claimForDemo(folder: DataFolder, { wanted, holders, seed }: { wa
   if (state && !state.demo) throw new UsageError(`${folder.path} holds a real service's data: start it with fangxing start, or choose another folder with --data`);
   const before = state?.demo;
   const start = wanted ?? DEMO_START;
-  const offsetMs = before && wanted === null ? before.offsetMs : start * 1000 - systemClock.nowMs();
+  // The instant that the city began at, given once more, means the city as it is.
+  const goesOn = before && (wanted === null || formatInstant(wanted) === before.startedAt);
+  const offsetMs = goesOn ? before.offsetMs : start * 1000 - systemClock.nowMs();
   if (before && offsetMs < before.offsetMs) {
     const clock = formatInstant(Math.floor(offsetClock(before.offsetMs).nowMs() / 1000));
     throw new UsageError(`--now ${formatInstant(start)} lies before this city's clock, which is ${clock}: a clock never goes back; choose a later instant or another folder with --data`);
@@ -142,7 +144,7 @@ const DEMO_START: Instant = parseInstant("2022-06-09T07:30:00+08:00")!;
 export function lockFolder(folder: DataFolder): { release(): void } {
   const file = join(folder.path, "run.lock");
   const holder = existsSync(file) ? Number(readFileSync(file, "utf8")) : NaN;
-  if (holder > 0 && holder !== process.pid && isAlive(holder)) {
+  if (holder > 0 && holder !== process.pid && isService(holder)) {
     throw new UsageError(`${folder.path} is in use by process ${holder}: stop that one, or choose another folder with --data`);
   }
   writePrivate(file, String(process.pid));
@@ -158,7 +160,13 @@ export function readRun(folder: DataFolder): RunState | undefined {
   const file = join(folder.path, "run.json");
   if (!existsSync(file)) return undefined;
   const run = JSON.parse(readFileSync(file, "utf8")) as RunState;
-  return isAlive(run.pid) ? run : undefined;
+  return isService(run.pid) ? run : undefined;
+}
+
+/** Whether a process lives and is one of ours: after a reboot its number may be somebody else's. */
+function isService(pid: number): boolean {
+  const commandFile = `/proc/${pid}/cmdline`;
+  return isAlive(pid) && (!existsSync(commandFile) || readFileSync(commandFile, "utf8").includes("cli.ts"));
 }
 
 function isAlive(pid: number): boolean {

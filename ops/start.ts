@@ -4,7 +4,7 @@ import { SingleBar } from "cli-progress";
 import { fileURLToPath } from "node:url";
 import { contains, formatInstant, now } from "../core/domain/index.ts";
 import { beijingPack } from "../core/policy/index.ts";
-import { createClient } from "./client.ts";
+import { createClient, httpUrl } from "./client.ts";
 import {
   claimForDemo,
   claimForService,
@@ -38,13 +38,14 @@ export async function startAll(settings: Settings, { isDemo, say }: { isDemo: bo
   });
   try {
     const state = isDemo ? claimForDemo(folder, { wanted: settings.now, holders: settings.holders, seed: settings.seed }) : claimForService(folder);
-    await Promise.race([bringUp(settings, folder, state, supervisor, say), supervisor.failed, stopRequested]);
-    await Promise.race([stopRequested, supervisor.failed]);
-  } finally {
+    await Promise.race([bringUp(settings, folder, state, supervisor, say), stopRequested]);
+    await stopRequested;
     say("Stopping");
     await supervisor.stop();
-    lock.release();
     say("Stopped");
+  } finally {
+    await supervisor.stop();
+    lock.release();
   }
 }
 
@@ -115,8 +116,8 @@ async function startOwnRedis(folder: DataFolder, supervisor: Supervisor, say: (l
 
 function printAddresses({ host, lookupPort, ingestPort }: RunState, clock: string, say: (line: string) => void): void {
   say("");
-  say(`Lookup for gates  http://${host}:${lookupPort}   (POST /v1/sessions, POST /v1/scan, /healthz, /readyz, /metrics)`);
-  say(`Ingest for feeds  http://${host}:${ingestPort}   (POST /v1/feeds/{feed}/batches, /healthz, /readyz, /metrics)`);
+  say(`Lookup for gates  ${httpUrl(host, lookupPort)}   (POST /v1/sessions, POST /v1/scan, /healthz, /readyz, /metrics)`);
+  say(`Ingest for feeds  ${httpUrl(host, ingestPort)}   (POST /v1/feeds/{feed}/batches, /healthz, /readyz, /metrics)`);
   say(`The clock stands at ${clock}`);
   say("");
 }

@@ -1,5 +1,5 @@
 // Supervision: starts child processes in order, starts again what dies, stops all of it in order.
-// Promises: a child that can't start is one clear message; a child that keeps dying ends the service instead of spinning.
+// Promises: a child that can't start is one clear message; one that dies later is started again, ever more slowly, and the others go on meanwhile.
 // Not here: what the children do.
 
 import { spawn, type ChildProcess } from "node:child_process";
@@ -19,9 +19,6 @@ export interface Supervisor {
   start(plan: ChildPlan): Promise<string>;
   /** Stops the children, the last one started first. */
   stop(): Promise<void>;
-  /** Rejects when a child has died too often to go on. */
-  readonly failed: Promise<never>;
-  pids(): Record<string, number | undefined>;
 }
 
 export class SuperviseError extends Error {
@@ -29,9 +26,10 @@ export class SuperviseError extends Error {
 }
 
 const READY_MS_MAX = 30_000;
-/** So many deaths within this time are too many. */
-const DEATHS_MAX = 5;
+/** Deaths within this time slow the next start down. */
 const DEATHS_WITHIN_MS = 60_000;
+const PAUSE_MS_MIN = 100;
+const PAUSE_MS_MAX = 10_000;
 const STOP_MS_MAX = 20_000;
 
 interface Child {
@@ -43,9 +41,6 @@ interface Child {
 export function createSupervisor(say: (line: string) => void): Supervisor {
   const children: Child[] = [];
   let isStopping = false;
-  let fail: (error: Error) => void = () => undefined;
-  const failed = new Promise<never>((_, reject) => (fail = reject));
-  failed.catch(() => undefined);
 
   /** Spawns and waits for readiness. */
   const launch = (plan: ChildPlan): { process: ChildProcess; ready: Promise<string> } => {
@@ -78,11 +73,10 @@ export function createSupervisor(say: (line: string) => void): Supervisor {
       const nowMs = performance.now();
       child.deathsMs = [...child.deathsMs.filter((at) => nowMs - at < DEATHS_WITHIN_MS), nowMs];
       const how = signal ?? `status ${code ?? "?"}`;
-      if (child.deathsMs.length > DEATHS_MAX) {
-        fail(new SuperviseError(`${child.plan.name} ended ${child.deathsMs.length} times within a minute, the last time with ${how}: see its messages above`));
-        return;
-      }
-      say(`${child.plan.name} ended unexpectedly (${how}); starting it again`);
+      const deaths = child.deathsMs.length;
+      const pauseMs = Math.min(PAUSE_MS_MIN * 2 ** (deaths - 1), PAUSE_MS_MAX);
+      const often = deaths > 1 ? `, ${deaths} times within a minute` : "";
+      say(`${child.plan.name} ended unexpectedly (${how})${often}; starting it again in ${pauseMs / 1000} s`);
       const again = (): void => {
         if (isStopping) return;
         const { process: next, ready } = launch(child.plan);
@@ -93,13 +87,11 @@ export function createSupervisor(say: (line: string) => void): Supervisor {
           () => undefined, // its end is watched
         );
       };
-      setTimeout(again, 100 * child.deathsMs.length);
+      setTimeout(again, pauseMs);
     });
   };
 
   return {
-    failed,
-    pids: () => Object.fromEntries(children.map((c) => [c.plan.name, c.process.pid])),
     async start(plan) {
       const { process: first, ready } = launch(plan);
       const child = { plan, process: first, deathsMs: [] };

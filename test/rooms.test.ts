@@ -1,6 +1,6 @@
 // The rooms and who may know whom: reads every import as text and fails on one that is not allowed.
 
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
@@ -23,8 +23,8 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
 
 /** Libraries and calls that belong to files of one kind. */
 const KEPT: readonly { readonly what: string; readonly found: RegExp; readonly files: RegExp }[] = [
-  { what: "lmdb", found: /from "lmdb"/, files: /^core\/(entry|evidence)\/(store|regions)\.ts$|^core\/ingest\/inbox\.ts$/ },
-  { what: "bullmq", found: /from "bullmq"/, files: /^core\/ingest\/queue\.ts$/ },
+  { what: "lmdb", found: /["']lmdb["']/, files: /^core\/(entry|evidence)\/(store|regions)\.ts$|^core\/ingest\/inbox\.ts$/ },
+  { what: "bullmq", found: /["']bullmq["']/, files: /^core\/ingest\/queue\.ts$/ },
   { what: "Bun.serve", found: /Bun\.serve\(/, files: /^core\/(ingest|lookup)\/server\.ts$/ },
   { what: "Date.now", found: /Date\.now\(|new Date\(\)/, files: /^core\/domain\/clock\.ts$/ },
 ];
@@ -35,7 +35,7 @@ interface SourceFile {
 }
 
 function sourceFiles(): SourceFile[] {
-  const folders = ["core", "bench", "loadtest", "ops"];
+  const folders = ["core", "bench", "loadtest", "ops"].filter((folder) => existsSync(join(ROOT, folder)));
   return folders.flatMap((folder) =>
     readdirSync(join(ROOT, folder), { recursive: true, encoding: "utf8" })
       .filter((name) => /\.(ts|mjs)$/.test(name) && !name.endsWith(".test.ts"))

@@ -3,7 +3,7 @@
 // older verdict over a newer one; a batch cut off anywhere goes on where its entries are safely on disk.
 // Not here: who calls (worker.ts), what a fact means (policy).
 
-import { keyOf, keyText, type Clock, type CountyCode, type SubjectKey } from "../domain/index.ts";
+import { keyOf, keyText, type Clock, type CountyCode, type DocumentKey, type SubjectKey } from "../domain/index.ts";
 import { encodeEntry, entryOf, sameContent, type EntryWriter } from "../entry/index.ts";
 import type { BatchProgress, EvidenceWriter } from "../evidence/index.ts";
 import type { Evaluator } from "../policy/index.ts";
@@ -18,6 +18,13 @@ export interface ApplierParts {
   readonly clock: Clock;
   /** Told after each change of entries, milliseconds of the service's clock. */
   readonly onChange: (atMs: number) => void;
+  /** Looked at between steps: whether to leave the rest for the next start. */
+  readonly isStopping: () => boolean;
+}
+
+/** The service is stopping: what is left of the work is done after the next start. */
+export class StoppedError extends Error {
+  override name = "StoppedError";
 }
 
 /** Visitors of a county evaluated anew in one transaction. */
@@ -33,26 +40,65 @@ export async function applyBatch(sequence: number, parts: ApplierParts): Promise
   if (progress.appliedMs !== null) return;
 
   // Each step writes down only what was on disk *before* it, so that a crash or a power cut repeats at most one step and never skips one.
-  while (progress.chunksDone < header.chunks) {
+  while (progress.appliedMs === null && progress.chunksDone < header.chunks) {
+    if (parts.isStopping()) throw new StoppedError("stopped between two steps");
     progress = applyChunk(sequence, inbox.chunk(sequence, progress.chunksDone), progress, parts);
     await evidence.flushed();
     await entries.flushed();
   }
-  while (progress.recompute.counties.length > 0) {
+  while (progress.appliedMs === null && progress.recompute.counties.length > 0) {
+    if (parts.isStopping()) throw new StoppedError("stopped between two steps");
     progress = recomputeSome(sequence, progress, parts);
     await evidence.flushed();
     await entries.flushed();
   }
   evidence.transaction(() => {
-    evidence.putProgress(sequence, { ...progress, appliedMs: clock.nowMs() });
+    if (!isApplied(sequence, evidence)) evidence.putProgress(sequence, { ...progress, appliedMs: clock.nowMs() });
   });
   await evidence.flushed();
+}
+
+/** Inside a transaction: a twin of this run may have come to the end meanwhile, and its word is the last. */
+function isApplied(sequence: number, evidence: EvidenceWriter): boolean {
+  return (evidence.progress(sequence)?.appliedMs ?? null) !== null;
+}
+
+/** Holders evaluated anew in one transaction when the rules have changed. */
+const REEVALUATE_DOCUMENTS = 500;
+
+/**
+ * Evaluates every holder anew when the entries were computed under other rules than the evaluator's; does nothing when they weren't. Cut off, it begins
+ * again at the next start. @returns how many entries changed.
+ */
+export async function reevaluateAll(parts: ApplierParts): Promise<number> {
+  const { evidence, entries, evaluator } = parts;
+  if (evidence.policyFingerprint() === evaluator.pack.fingerprint) return 0;
+  let changed = 0;
+  let after: DocumentKey | null = null;
+  for (;;) {
+    if (parts.isStopping()) throw new StoppedError("stopped between two steps");
+    const documents = entries.documents({ after, limit: REEVALUATE_DOCUMENTS });
+    changed += evidence.transaction((evidenceSequence) => {
+      const holders = new Set<string>();
+      for (const document of documents) addHolders(holders, document, evidence);
+      return evaluateHolders(holders, evidenceSequence, parts);
+    });
+    await entries.flushed();
+    if (documents.length < REEVALUATE_DOCUMENTS) break;
+    after = documents.at(-1)!;
+  }
+  evidence.transaction(() => {
+    evidence.putPolicyFingerprint(evaluator.pack.fingerprint);
+  });
+  await evidence.flushed();
+  return changed;
 }
 
 /** Puts one chunk's facts and evaluates whom they concern. */
 function applyChunk(sequence: number, rows: readonly InboxRow[], progress: BatchProgress, parts: ApplierParts): BatchProgress {
   const { evidence } = parts;
   return evidence.transaction((evidenceSequence) => {
+    if (isApplied(sequence, evidence)) return evidence.progress(sequence)!;
     const holders = new Set<string>();
     const counties = new Set<CountyCode>(progress.recompute.counties);
     const infections: Extract<InboxRow, { type: "infection" }>[] = [];
@@ -67,7 +113,7 @@ function applyChunk(sequence: number, rows: readonly InboxRow[], progress: Batch
     const after: BatchProgress = {
       ...progress,
       entriesChanged: progress.entriesChanged + changed,
-      recompute: { counties: [...counties].sort((a, b) => a - b), after: null },
+      recompute: { counties: [...counties].filter((c) => parts.evaluator.mayMatter(c)).sort((a, b) => a - b), after: null },
     };
     evidence.putProgress(sequence, after);
     return { ...after, chunksDone: progress.chunksDone + 1 };
@@ -79,6 +125,7 @@ function recomputeSome(sequence: number, progress: BatchProgress, parts: Applier
   const { evidence } = parts;
   const [county, ...others] = progress.recompute.counties;
   return evidence.transaction((evidenceSequence) => {
+    if (isApplied(sequence, evidence)) return evidence.progress(sequence)!;
     const visitors = evidence.visitorsOf(county!, { after: progress.recompute.after, limit: RECOMPUTE_SUBJECTS });
     const holders = new Set<string>();
     for (const subject of visitors) addHolders(holders, subject, evidence);

@@ -12,6 +12,11 @@ import type { ReadRow } from "./rows.ts";
 export const FEEDS = [...ROW_FEEDS, "risk-areas"] as const;
 export type Feed = (typeof FEEDS)[number];
 
+/** Faults listed in an answer; more than these are counted only. */
+export const FAULTS_MAX = 1000;
+/** Lines of one delivery; a row takes much more memory than its bytes. */
+export const LINES_MAX = 200_000;
+
 type Format = "ndjson" | "hl7" | "publication";
 
 /** Content types that each feed takes; the first is the usual one. */
@@ -28,6 +33,9 @@ export interface ReadBatch {
   readonly rows: readonly InboxRow[];
   /** Rows or items accepted. */
   readonly accepted: number;
+  /** Rows or items refused. */
+  readonly refusedCount: number;
+  /** Their faults, the first FAULTS_MAX of them. */
   readonly refused: readonly RowFault[];
   /** Parts that are no rows of this feed, such as observations of other analytes in a laboratory's message. */
   readonly ignored: number;
@@ -58,12 +66,17 @@ export function readBatch(feed: Feed, format: Format, text: string, intake: Inta
 function readRows(feed: RowFeed, lines: Iterable<ReadRow>, intake: Intake, ignored: number): ReadBatch {
   const rows: InboxRow[] = [];
   const refused: RowFault[] = [];
+  let refusedCount = 0;
   for (const read of lines) {
     const result = "row" in read ? readRow(feed, read.row, intake) : [read.refusal];
-    if (isRow(result)) rows.push(result);
-    else for (const { field, reason } of result) refused.push({ line: read.line, field, reason });
+    if (isRow(result)) {
+      rows.push(result);
+      continue;
+    }
+    refusedCount++;
+    for (const { field, reason } of result.slice(0, FAULTS_MAX - refused.length)) refused.push({ line: read.line, field, reason });
   }
-  return { rows, accepted: rows.length, refused, ignored };
+  return { rows, accepted: rows.length, refusedCount, refused, ignored };
 }
 
 function isRow(result: InboxRow | readonly Refusal[]): result is InboxRow {
@@ -85,9 +98,10 @@ function* ndjsonLines(text: string): Iterable<ReadRow> {
 
 function readRiskAreas(text: string, { now, isHistory }: Intake): ReadBatch {
   const read = readPublication(text);
-  if (isRefusal(read)) return { rows: [], accepted: 0, refused: [{ line: 1, ...read }], ignored: 0 };
+  const refuseWhole = (refusal: Refusal): ReadBatch => ({ rows: [], accepted: 0, refusedCount: 1, refused: [{ line: 1, ...refusal }], ignored: 0 });
+  if (isRefusal(read)) return refuseWhole(read);
   const { publishedAt, counties, accepted, refused } = read;
-  if (publishedAt > now) return { rows: [], accepted: 0, refused: [{ line: 1, field: "data.end_update_time", reason: "lies in the future" }], ignored: 0 };
+  if (publishedAt > now) return refuseWhole({ field: "data.end_update_time", reason: "lies in the future" });
   const publication = { publishedAt, knownFrom: isHistory ? publishedAt : now, counties: [...counties] };
-  return { rows: [{ type: "publication", publication }], accepted, refused, ignored: 0 };
+  return { rows: [{ type: "publication", publication }], accepted, refusedCount: refused.length, refused: refused.slice(0, FAULTS_MAX), ignored: 0 };
 }

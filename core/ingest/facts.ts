@@ -1,6 +1,6 @@
 // Rows of every feed -> facts under keys. The one place where numbers are read, checked, hashed and forgotten.
 // Promises: what comes out holds keys only; a refusal names the field, what is wrong and what to do, and repeats no number.
-// Not here: formats (ndjson, hl7.ts, riskAreas.ts), storing.
+// Not here: formats (batch.ts, hl7.ts, riskAreas.ts), storing.
 
 import { z } from "zod";
 import {
@@ -16,6 +16,7 @@ import {
   parseDocument,
   parseMoment,
   parsePhone,
+  repeatableName,
   startOfDay,
   TEST_RESULTS,
   type DocumentKey,
@@ -58,7 +59,7 @@ const DOCUMENTS_MAX = 16;
 
 const documentSchema = z.strictObject({ type: z.string(), number: z.string().max(64), issuer: z.string().max(8).optional() });
 const phoneSchema = z.string().max(32);
-const factId = z.string().min(1).max(128);
+const factId = z.string().min(1).max(256);
 const revision = z.int().min(0).max(0xffff_ffff).optional();
 const subject = { document: documentSchema.optional(), phone: phoneSchema.optional() };
 const county = z.string().transform((text, context) => {
@@ -77,7 +78,11 @@ const day = z.string().transform((text, context) => {
   return at ?? 0;
 });
 /** Words of a source that are kept: short, and nothing in them that may be somebody's number. */
-const words = z.string().max(200).refine((text) => !mayHoldNumber(text), "seems to hold a document or phone number, which must not be kept: leave it out");
+const words = z
+  .string()
+  .max(200)
+  .regex(/^\P{Cc}*$/u, "must not hold control characters")
+  .refine((text) => !mayHoldNumber(text), "seems to hold a document or phone number, which must not be kept: leave it out");
 
 const SCHEMAS = {
   holders: z.strictObject({
@@ -205,7 +210,7 @@ function refusalsOf(issue: z.core.$ZodIssue, feed: RowFeed): Refusal[] {
   const path = issue.path.join(".");
   if (issue.code !== "unrecognized_keys") return [{ field: path === "" ? "row" : path, reason: issue.message }];
   return issue.keys.map((key) => {
-    const shown = mayHoldNumber(key) ? "(a name that may hold a number)" : key.slice(0, 64);
-    return { field: path === "" ? shown : `${path}.${shown}`, reason: `is no field of ${path === "" ? `the feed ${feed}` : path}: remove it or correct its name` };
+    const name = repeatableName(key);
+    return { field: path === "" ? name : `${path}.${name}`, reason: `is no field of ${path === "" ? `the feed ${feed}` : path}: remove it or correct its name` };
   });
 }

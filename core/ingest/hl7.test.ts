@@ -297,9 +297,9 @@ describe("codes", () => {
 });
 
 describe("where", () => {
-  test("the laboratory's name, else its identifier, else nothing", () => {
+  test("the laboratory's name, else its identifier, else the sender", () => {
     expect(rowOf(...withObx({ 23: "^^^^^^^^^05D1" })).laboratory).toBe("05D1");
-    expect(rowOf(...withObx({ 23: "" })).laboratory).toBe("");
+    expect(rowOf(...withObx({ 23: "" })).laboratory).toBe("LAB");
   });
   test("the county only from OBX-24.9: 110101 is also a postal code, of Shenyang", () => {
     expect(rowOf(...withObx({ 24: "Road 1^^Shenyang^^110101^CHN" }))).not.toHaveProperty("county");

@@ -106,7 +106,8 @@ interface Around {
 
 function rowOf(obx: Segment, { message, group, document, sampled, issued, result, correction }: Around): TestRow | Refusal {
   if (isRefusal(document)) return document;
-  const order = value(group.obr, 3) || value(group.obr, 2);
+  // The whole field, its namespace too: two laboratories behind one hub may give one number.
+  const order = value(group.obr, 3) !== "" ? group.obr!.fields[3]! : value(group.obr, 2) !== "" ? group.obr!.fields[2]! : "";
   if (order === "") return { field: "OBR-3", reason: "is empty, and so is OBR-2: the result has no number" };
   const place = value(obx, 1);
   if (place === "") return { field: "OBX-1", reason: "is empty: results of one order could not be told apart" };
@@ -114,7 +115,7 @@ function rowOf(obx: Segment, { message, group, document, sampled, issued, result
   if (isRefusal(sampledAt)) return sampledAt;
   const issuedAt = timeOf(issued, "is empty, and so are OBR-22 and MSH-7");
   if (isRefusal(issuedAt)) return issuedAt;
-  const laboratory = value(obx, 23) || value(obx, 23, 10);
+  const laboratory = value(obx, 23) || value(obx, 23, 10) || value(message.msh, 4);
   const row: TestRow = { factId: `${order}/${place}`, document, sampledAt: sampledAt.iso, issuedAt: issuedAt.iso, result, laboratory };
   // The county of the laboratory's address (XAD.9). XAD.5 never serves: it is the postal code, in China also six digits, and many a
   // postal code is the county code of another place.

@@ -3,7 +3,6 @@
 // Not here: numbers (rows hold keys), and how far the worker has come (evidence).
 
 import { open, type Database } from "lmdb";
-import type { RowFault } from "../access/index.ts";
 import type { Feed } from "./batch.ts";
 import type { InboxRow } from "./facts.ts";
 
@@ -20,13 +19,15 @@ export interface BatchHeader {
   readonly rows: number;
   readonly chunks: number;
   readonly accepted: number;
-  readonly refused: readonly RowFault[];
+  /** How many were refused; what was wrong with them was answered and is not kept. */
+  readonly refused: number;
   readonly ignored: number;
 }
 
 export interface InboxReader {
   find(name: Pick<BatchHeader, "source" | "feed" | "batch">): BatchHeader | undefined;
   header(sequence: number): BatchHeader | undefined;
+  /** @throws when it isn't there: rows that are missing must never pass for none. */
   chunk(sequence: number, index: number): readonly InboxRow[];
   /** Batches whose rows are still kept, oldest first. */
   pending(): number[];
@@ -69,7 +70,11 @@ function createInbox(folder: string, readOnly: boolean): Inbox {
   return {
     find,
     header: (sequence) => headers.get(sequence),
-    chunk: (sequence, index) => rowsDb.get([sequence, index]) ?? [],
+    chunk(sequence, index) {
+      const rows = rowsDb.get([sequence, index]);
+      if (!rows) throw new Error(`the inbox has lost chunk ${index} of batch ${sequence}`);
+      return rows;
+    },
     async store(batch, rows) {
       const header = await root.transaction(() => {
         const known = find(batch);

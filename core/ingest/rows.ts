@@ -1,5 +1,5 @@
 // Rows as they come over the wire, whatever the format: one shape a feed, as in the wire's description.
-// Not here: how a format is read (ndjson.ts, hl7.ts, riskAreas.ts), and what becomes of a row (facts.ts).
+// Not here: how a format is read (batch.ts, hl7.ts, riskAreas.ts), and what becomes of a row (facts.ts).
 
 import type { Refusal } from "../domain/index.ts";
 

@@ -3,10 +3,10 @@
 // Not here: applying (worker.ts).
 
 import { formatMs, mayHoldNumber, type Clock } from "../domain/index.ts";
-import { problemResponse, verifyRequest, type Keyring, type Problem, type Registry, type Source } from "../access/index.ts";
+import { bodyMatches, DIGEST_FAULT, problemResponse, verifyRequest, type Keyring, type Problem, type Registry, type Source } from "../access/index.ts";
 import { openEvidenceReader, type EvidenceReader } from "../evidence/index.ts";
-import { contentTypesOf, FEEDS, formatOf, isFeed, readBatch, type Feed } from "./batch.ts";
-import { openInbox, type BatchHeader, type Inbox } from "./inbox.ts";
+import { contentTypesOf, FEEDS, formatOf, isFeed, LINES_MAX, readBatch, type Feed } from "./batch.ts";
+import { openInbox, type Inbox } from "./inbox.ts";
 import { openQueue, type BatchQueue, type QueueAddress } from "./queue.ts";
 
 export interface IngestSettings {
@@ -34,19 +34,22 @@ interface Desk extends IngestSettings {
   readonly queue: BatchQueue;
   /** When each pending batch was last put into the queue, milliseconds of the service's clock. */
   readonly queuedMs: Map<number, number>;
+  /** Batches that the last sweep saw applied. */
+  readonly appliedBefore: Set<number>;
   /** How far the worker has come; undefined while it has not made its store yet. */
   evidence(): EvidenceReader | undefined;
 }
 
 /** Starts the API. @throws when the port is taken. @returns its port, and how to stop it. */
 export function startIngestServer(settings: IngestSettings): { port: number; stop(): Promise<void> } {
-  const { host, port, folders, queueAddress, bodyBytesMax, log } = settings;
+  const { host, port, folders, queueAddress, log } = settings;
   let evidence: EvidenceReader | undefined;
   const desk: Desk = {
     ...settings,
     inbox: openInbox(folders.inbox),
     queue: openQueue(queueAddress),
     queuedMs: new Map(),
+    appliedBefore: new Set(),
     evidence() {
       try {
         evidence ??= openEvidenceReader(folders.evidence);
@@ -60,15 +63,15 @@ export function startIngestServer(settings: IngestSettings): { port: number; sto
   const server = Bun.serve({
     hostname: host,
     port,
-    // Above the limit of our own, so that the sender is told what it is.
-    maxRequestBodySize: bodyBytesMax + 1024 * 1024,
+    // The limit is kept in readBody, which tells the sender what it is.
+    maxRequestBodySize: Number.MAX_SAFE_INTEGER,
     routes: {
       "/healthz": () => new Response("ok\n"),
       "/readyz": () => new Response("ready\n"),
       "/metrics": async () => new Response(await metricsText(desk), { headers: { "Content-Type": "text/plain; version=0.0.4" } }),
       "/v1/feeds/:feed/batches": async (request) =>
         request.method === "POST" ? deliver(request, request.params.feed, desk) : problemResponse(METHOD_PROBLEM, { Allow: "POST" }),
-      "/v1/feeds/:feed/batches/:batch": async (request) =>
+      "/v1/feeds/:feed/batches/:batch": (request) =>
         request.method === "GET" ? tell(request, request.params, desk) : problemResponse(METHOD_PROBLEM, { Allow: "GET" }),
     },
     fetch: () => problemResponse({ status: 404, title: "Not found", detail: "there are POST /v1/feeds/{feed}/batches and GET /v1/feeds/{feed}/batches/{id}" }),
@@ -100,11 +103,14 @@ const METHOD_PROBLEM: Problem = { status: 405, title: "Method not allowed", deta
 
 /** Drops the rows of applied batches; queues again what is stored and neither applied nor lately queued. */
 async function sweep(desk: Desk): Promise<void> {
-  const { inbox, queue, queuedMs, clock } = desk;
+  const { inbox, queue, queuedMs, appliedBefore, clock } = desk;
   try {
     for (const sequence of inbox.pending()) {
-      if (desk.evidence()?.progress(sequence)?.appliedMs != null) {
-        await inbox.finish(sequence);
+      const appliedMs = desk.evidence()?.progress(sequence)?.appliedMs ?? null;
+      if (appliedMs !== null) {
+        // Seen is not yet on disk: until the next sweep the worker has time to sync what it says.
+        if (!appliedBefore.delete(sequence)) appliedBefore.add(sequence);
+        else await inbox.finish(sequence);
         queuedMs.delete(sequence);
       } else if (clock.nowMs() - (queuedMs.get(sequence) ?? 0) >= QUEUE_AGAIN_MS) {
         await queue.add(sequence);
@@ -118,16 +124,11 @@ async function sweep(desk: Desk): Promise<void> {
 
 async function deliver(request: Request, feedName: string, desk: Desk): Promise<Response> {
   const { clock, keyring, bodyBytesMax, inbox, queue, queuedMs } = desk;
-  const tooLarge: Problem = { status: 413, title: "Body too large", detail: `a batch may have ${bodyBytesMax} bytes: send it in parts, each with a batch id of its own` };
-  if (Number(request.headers.get("content-length") ?? 0) > bodyBytesMax) return problemResponse(tooLarge);
-  const body = await request.bytes();
-  if (body.length > bodyBytesMax) return problemResponse(tooLarge);
-
-  const source = await authorise(request, feedName, desk, body);
+  const source = authorise(request, feedName, desk, "delivery");
   if (!("feeds" in source)) return problemResponse(source);
   const feed = feedName as Feed;
   const batch = request.headers.get("batch-id") ?? "";
-  if (!BATCH_ID.test(batch) || mayHoldNumber(batch)) {
+  if (!BATCH_ID.test(batch) || mayHoldNumber(batch, "id")) {
     const detail = "the header Batch-Id must be 1 to 64 of A-Z, a-z, 0-9, dot, hyphen and underscore, and must not look like a document or phone number";
     return problemResponse({ status: 400, title: "Bad Batch-Id", detail });
   }
@@ -137,41 +138,46 @@ async function deliver(request: Request, feedName: string, desk: Desk): Promise<
     return problemResponse({ status: 415, title: "Content type not taken", detail: `the feed ${feed} takes ${contentTypesOf(feed).join(", ")}` });
   }
 
-  const bodyHash = keyring.bodyHash(body);
-  const known = inbox.find({ source: source.name, feed, batch });
-  if (known) return repeated(known, bodyHash);
-
+  const body = await readBody(request, bodyBytesMax);
+  if (!body) {
+    return problemResponse({ status: 413, title: "Body too large", detail: `a batch may have ${bodyBytesMax} bytes: send it in parts, each with a batch id of its own` });
+  }
+  if (!bodyMatches(Object.fromEntries(request.headers), body)) {
+    return problemResponse({ status: 401, title: "Not signed as needed", detail: DIGEST_FAULT });
+  }
   const text = decodeUtf8(body);
   if (text === undefined) return problemResponse({ status: 400, title: "Bad body", detail: "the body is no UTF-8 text" });
-  const receivedMs = clock.nowMs();
-  const read = readBatch(feed, format, text, { keyring, source: source.name, now: Math.floor(receivedMs / 1000), isHistory: source.history ?? false });
-  if (read.accepted === 0) {
-    const detail = read.refused.length > 0 ? "no row could be accepted, nothing was kept: correct the rows and send them again" : "the body holds no row of this feed";
-    return problemResponse({ status: 422, title: "Nothing accepted", detail, errors: read.refused });
+  if (lineCount(text) > LINES_MAX) {
+    return problemResponse({ status: 413, title: "Too many lines", detail: `a batch may have ${LINES_MAX} lines: send it in parts, each with a batch id of its own` });
   }
-  const { rows, accepted, refused, ignored } = read;
-  const header = await inbox.store({ source: source.name, feed, batch, bodyHash, receivedMs, accepted, refused, ignored }, rows);
-  if (header.bodyHash !== bodyHash) return repeated(header, bodyHash);
+
+  // A repeated batch is read as of its first arrival, so that its answer is the same; faults are answered, never kept.
+  const bodyHash = keyring.bodyHash(body);
+  const known = inbox.find({ source: source.name, feed, batch });
+  if (known && known.bodyHash !== bodyHash) return problemResponse(BATCH_TAKEN);
+  const receivedMs = known?.receivedMs ?? clock.nowMs();
+  const { rows, ...read } = readBatch(feed, format, text, { keyring, source: source.name, now: Math.floor(receivedMs / 1000), isHistory: source.history ?? false });
+  const { accepted, refusedCount, refused, ignored } = read;
+  if (accepted === 0 && ignored === 0) {
+    const detail = refusedCount > 0 ? "no row could be accepted, nothing was kept: correct the rows and send them again" : "the body holds no row of this feed";
+    return problemResponse({ status: 422, title: "Nothing accepted", detail, errors: refused });
+  }
+  const answer = { batch, accepted, refused, ...(refusedCount > refused.length ? { refusedCount } : {}), ...(ignored > 0 ? { ignored } : {}) };
+  if (known) return Response.json(answer, { status: 202 });
+  const header = await inbox.store({ source: source.name, feed, batch, bodyHash, receivedMs, accepted, refused: refusedCount, ignored }, rows);
+  if (header.bodyHash !== bodyHash) return problemResponse(BATCH_TAKEN);
   // Not awaited: the batch is kept, and if Redis is away now the sweep queues it later.
   queue.add(header.sequence).then(
     () => queuedMs.set(header.sequence, receivedMs),
     () => undefined,
   );
-  return acceptedResponse(header);
+  return Response.json(answer, { status: 202 });
 }
 
-/** The same batch id again: the same answer, or a conflict when it is another batch. */
-function repeated(header: BatchHeader, bodyHash: string): Response {
-  if (header.bodyHash === bodyHash) return acceptedResponse(header);
-  return problemResponse({ status: 409, title: "Batch id taken", detail: "another body was delivered under this batch id before; nothing was changed: use a new id" });
-}
+const BATCH_TAKEN: Problem = { status: 409, title: "Batch id taken", detail: "another body was delivered under this batch id before; nothing was changed: use a new id" };
 
-function acceptedResponse({ batch, accepted, refused, ignored }: BatchHeader): Response {
-  return Response.json({ batch, accepted, refused, ...(ignored > 0 ? { ignored } : {}) }, { status: 202 });
-}
-
-async function tell(request: Request, { feed: feedName, batch: id }: { feed: string; batch: string }, desk: Desk): Promise<Response> {
-  const source = await authorise(request, feedName, desk);
+function tell(request: Request, { feed: feedName, batch: id }: { feed: string; batch: string }, desk: Desk): Response {
+  const source = authorise(request, feedName, desk, "question");
   if (!("feeds" in source)) return problemResponse(source);
   const header = desk.inbox.find({ source: source.name, feed: feedName as Feed, batch: id });
   if (!header) return problemResponse({ status: 404, title: "No such batch", detail: `the source ${source.name} has delivered no batch of this id to this feed` });
@@ -182,7 +188,7 @@ async function tell(request: Request, { feed: feedName, batch: id }: { feed: str
     feed: header.feed,
     state: appliedMs !== null ? "applied" : progress || desk.queuedMs.has(header.sequence) ? "queued" : "stored",
     accepted: header.accepted,
-    refused: header.refused.length,
+    refused: header.refused,
     chunks: header.chunks,
     chunksApplied: appliedMs !== null ? header.chunks : (progress?.chunksDone ?? 0),
     entriesChanged: progress?.entriesChanged ?? 0,
@@ -193,14 +199,34 @@ async function tell(request: Request, { feed: feedName, batch: id }: { feed: str
 }
 
 /** Who sends, if it may: the source, or the problem to answer. */
-async function authorise(request: Request, feed: string, { registry, clock }: Desk, body?: Uint8Array): Promise<Source | Problem> {
+function authorise(request: Request, feed: string, { registry, clock }: Desk, kind: "delivery" | "question"): Source | Problem {
   const url = new URL(request.url);
+  if (url.search !== "") return { status: 400, title: "No query here", detail: "these addresses take no query: signatures don't cover one" };
   const headers = Object.fromEntries(request.headers);
-  const source = await verifyRequest({ method: request.method, path: url.pathname, headers, ...(body ? { body } : {}) }, registry, clock);
+  const source = verifyRequest({ method: request.method, path: url.pathname, headers, kind }, registry, clock);
   if (typeof source === "string") return { status: 401, title: "Not signed as needed", detail: source };
   if (!isFeed(feed)) return { status: 404, title: "No such feed", detail: `feeds are ${FEEDS.join(", ")}` };
   if (!source.feeds.includes("*") && !source.feeds.includes(feed)) return { status: 403, title: "Not this source's feed", detail: `the source ${source.name} may deliver to ${source.feeds.join(", ")}` };
   return source;
+}
+
+/** The body, or undefined as soon as it is larger than it may be. */
+async function readBody(request: Request, bytesMax: number): Promise<Uint8Array | undefined> {
+  if (Number(request.headers.get("content-length") ?? 0) > bytesMax) return undefined;
+  const parts: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const part of (request.body ?? []) as AsyncIterable<Uint8Array>) {
+    bytes += part.length;
+    if (bytes > bytesMax) return undefined;
+    parts.push(part);
+  }
+  return Buffer.concat(parts);
+}
+
+function lineCount(text: string): number {
+  let count = 1;
+  for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) count++;
+  return count;
 }
 
 function decodeUtf8(body: Uint8Array): string | undefined {

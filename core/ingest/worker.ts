@@ -4,7 +4,7 @@ import type { Clock } from "../domain/index.ts";
 import { openEntryWriter } from "../entry/index.ts";
 import { openEvidenceWriter } from "../evidence/index.ts";
 import { createEvaluator, type PolicyPack } from "../policy/index.ts";
-import { applyBatch } from "./apply.ts";
+import { applyBatch, reevaluateAll, StoppedError } from "./apply.ts";
 import { openInboxReader } from "./inbox.ts";
 import { startQueueWorker, type QueueAddress } from "./queue.ts";
 
@@ -25,7 +25,15 @@ export function startWorker({ folders, queueAddress, pack, clock, log }: WorkerS
   const entries = openEntryWriter(folders.entries);
   const evaluator = createEvaluator(pack, evidence.regions);
   let changedMs = entries.heartbeat()?.changedMs ?? 0;
-  const parts = { inbox, evidence, entries, evaluator, clock, onChange: (atMs: number) => (changedMs = atMs) };
+  let isStopping = false;
+  const parts = { inbox, evidence, entries, evaluator, clock, onChange: (atMs: number) => (changedMs = atMs), isStopping: () => isStopping };
+  const running = new Map<number, Promise<void>>();
+  /** A batch that is being applied already is waited for, not begun a second time. */
+  const applyOnce = (sequence: number): Promise<void> => {
+    let run = running.get(sequence);
+    if (!run) running.set(sequence, (run = applyBatch(sequence, parts).finally(() => running.delete(sequence))));
+    return run;
+  };
 
   const beat = (): void => {
     const batchesWaiting = inbox.pending().filter((sequence) => evidence.progress(sequence)?.appliedMs == null).length;
@@ -37,21 +45,26 @@ export function startWorker({ folders, queueAddress, pack, clock, log }: WorkerS
   beat();
   const timer = setInterval(beat, HEARTBEAT_MS);
 
-  const sayFault = (sequence: number, error: Error): void => log(`batch ${sequence} could not be applied and will be tried again: ${error.message}`);
-  let isStopping = false;
-  /** What a worker before this one left over: applied from the inbox, without waiting for Redis to notice that it died. */
-  const catchUp = async (): Promise<void> => {
-    for (const sequence of inbox.pending()) {
-      if (isStopping) return;
-      await applyBatch(sequence, parts).catch((error: unknown) => sayFault(sequence, error as Error));
-    }
+  const sayFault = (sequence: number, error: Error): void => {
+    if (!(error instanceof StoppedError)) log(`batch ${sequence} could not be applied and will be tried again: ${error.message}`);
   };
-  const queue = catchUp().then(() => (isStopping ? undefined : startQueueWorker(queueAddress, (sequence) => applyBatch(sequence, parts), sayFault)));
+  const queue = startQueueWorker(queueAddress, applyOnce, sayFault);
+
+  /** What a worker before this one left over: applied from the inbox, without waiting for Redis to notice that it died; and new rules reach every entry. */
+  const catchUp = async (): Promise<void> => {
+    for (const sequence of inbox.pending()) await applyOnce(sequence).catch((error: unknown) => sayFault(sequence, error as Error));
+    const changed = await reevaluateAll(parts);
+    if (changed > 0) log(`the rules have changed: ${changed} entries were computed anew`);
+  };
+  const caughtUp = catchUp().catch((error: unknown) => {
+    if (!(error instanceof StoppedError)) log(`the entries could not be computed anew: ${(error as Error).message}`);
+  });
+
   return {
     async stop() {
       isStopping = true;
       clearInterval(timer);
-      await (await queue)?.close();
+      await Promise.all([queue.close(), caughtUp]);
       await entries.flushed();
       await Promise.all([inbox.close(), evidence.close(), entries.close()]);
     },

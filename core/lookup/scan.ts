@@ -2,7 +2,7 @@
 // Promises: no disk write, no queue, no recomputation; a known and an unknown holder take the same way and get the same fields and length.
 // Not here: HTTP, sessions (server.ts).
 
-import { isRefusal, maskNumber, parseDocument, type Clock, type Refusal } from "../domain/index.ts";
+import { isRefusal, maskNumber, parseDocument, repeatableName, type Clock, type Refusal } from "../domain/index.ts";
 import type { Keyring } from "../access/index.ts";
 import { entryFault, readEntryAt, type EntryReader, type EntryState } from "../entry/index.ts";
 import { answerOf, answerText, UNKNOWN_HOLDER, type CompiledVenueRule } from "./answer.ts";
@@ -53,12 +53,12 @@ function readBody(body: unknown): DocumentFields | Refusal {
     if (key === "temperatureC") {
       const value = body[key];
       if (typeof value !== "number" || value < 30 || value > 45) return { field: key, reason: "must be a body temperature between 30 and 45" };
-    } else if (key !== "document") return { field: shown(key), reason: "is no field of a scan: there are document and temperatureC" };
+    } else if (key !== "document") return { field: repeatableName(key), reason: "is no field of a scan: there are document and temperatureC" };
   }
   const { document } = body;
   if (!isObject(document)) return { field: "document", reason: "is missing: an object with type and number is needed" };
   for (const key in document) {
-    if (key !== "type" && key !== "number" && key !== "issuer") return { field: `document.${shown(key)}`, reason: "is no field of a document: there are type, number and issuer" };
+    if (key !== "type" && key !== "number" && key !== "issuer") return { field: `document.${repeatableName(key)}`, reason: "is no field of a document: there are type, number and issuer" };
     if (typeof document[key] !== "string") return { field: `document.${key}`, reason: "must be a text" };
   }
   if (document["type"] === undefined) return { field: "document.type", reason: "is missing" };
@@ -68,9 +68,4 @@ function readBody(body: unknown): DocumentFields | Refusal {
 
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-/** A field's name, unless it may be somebody's number in the wrong place. */
-function shown(key: string): string {
-  return /^[A-Za-z][A-Za-z-]{0,39}$/.test(key) ? key : "(a name that is not repeated here)";
 }

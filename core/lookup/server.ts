@@ -43,7 +43,7 @@ export function startLookupServer(settings: LookupSettings): { port: number; sto
     const authorization = request.headers.get("authorization") ?? "";
     const session = authorization.startsWith("Bearer ") ? sessions.find(authorization.slice(7), now(clock)) : undefined;
     if (!session) return refuse("no-session", NO_SESSION);
-    if (Number(request.headers.get("content-length") ?? 0) > BODY_BYTES_MAX) return refuse("bad-request", BODY_TOO_LARGE);
+    if (isTooLarge(request)) return refuse("bad-request", BODY_TOO_LARGE);
     const body = await readJson(request);
     if (body === undefined) return refuse("bad-request", NO_JSON);
     const result = scan(body);
@@ -53,6 +53,7 @@ export function startLookupServer(settings: LookupSettings): { port: number; sto
   };
 
   const handleSession = async (request: Request): Promise<Response> => {
+    if (isTooLarge(request)) return problemResponse(BODY_TOO_LARGE);
     const body = await readJson(request);
     if (!isSessionRequest(body)) return problemResponse(BAD_SESSION_REQUEST);
     const opened = sessions.open(body);
@@ -63,7 +64,6 @@ export function startLookupServer(settings: LookupSettings): { port: number; sto
   const server = Bun.serve({
     hostname: host,
     port,
-    maxRequestBodySize: 64 * 1024,
     routes: {
       "/v1/scan": (request) => (request.method === "POST" ? handleScan(request) : problemResponse(METHOD_PROBLEM, { Allow: "POST" })),
       "/v1/sessions": (request) => (request.method === "POST" ? handleSession(request) : problemResponse(METHOD_PROBLEM, { Allow: "POST" })),
@@ -89,7 +89,7 @@ export function startLookupServer(settings: LookupSettings): { port: number; sto
 
 const NO_SESSION: Problem = { status: 401, title: "No session", detail: "send Authorization: Bearer with a session that has not ended; POST /v1/sessions opens one" };
 const NO_JSON: Problem = { status: 400, title: "Bad body", detail: "the body is no JSON" };
-const BODY_TOO_LARGE: Problem = { status: 413, title: "Body too large", detail: `the body of a scan has at most ${BODY_BYTES_MAX} bytes` };
+const BODY_TOO_LARGE: Problem = { status: 413, title: "Body too large", detail: `a body here has at most ${BODY_BYTES_MAX} bytes and says its length in Content-Length` };
 const METHOD_PROBLEM: Problem = { status: 405, title: "Method not allowed", detail: "see the header Allow" };
 const BAD_SESSION_REQUEST: Problem = { status: 400, title: "Bad session request", detail: "the body must be a JSON object of the texts device, issuedAt, nonce (8 to 64 characters) and signature" };
 const SESSION_FAULTS: Record<SessionFault, (at: number) => string> = {
@@ -97,6 +97,12 @@ const SESSION_FAULTS: Record<SessionFault, (at: number) => string> = {
   clock: (at) => `issuedAt must lie within 300 s of the server's time, which is ${formatInstant(at)}`,
   replay: () => "this request has been used before: make one with a new nonce",
 };
+
+/** A body whose length isn't said up front counts as too large: nobody reads one here without a bound. */
+function isTooLarge(request: Request): boolean {
+  const length = request.headers.get("content-length");
+  return length === null || Number(length) > BODY_BYTES_MAX;
+}
 
 async function readJson(request: Request): Promise<unknown> {
   try {

@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { createKeyring } from "../../core/access/index.ts";
 import {
-  BEGINNING,
+  allCounties,
   FOREVER,
   formatDay,
   formatInstant,
@@ -17,10 +17,9 @@ import {
   type FlagReason,
   type Instant,
 } from "../../core/domain/index.ts";
-import { allCounties } from "../../core/domain/index.ts";
 import { openEvidenceReader } from "../../core/evidence/index.ts";
 import { beijingPack, createEvaluator } from "../../core/policy/index.ts";
-import { consoleSessionRequest, createClient } from "../client.ts";
+import { consoleSessionRequest, createClient, httpUrl } from "../client.ts";
 import { dataFolder, folderClock } from "../dataFolder.ts";
 import { UsageError, type Settings } from "../settings.ts";
 import { runningService } from "./running.ts";
@@ -37,7 +36,7 @@ export async function scan(settings: Settings, say: (line: string) => void): Pro
 export async function session(settings: Settings, say: (line: string) => void): Promise<void> {
   const folder = dataFolder(settings.data);
   const { host, lookupPort } = runningService(folder, settings);
-  const answer = await fetch(`http://${host}:${lookupPort}/v1/sessions`, { method: "POST", body: JSON.stringify(consoleSessionRequest(folder, folderClock(folder))) });
+  const answer = await fetch(`${httpUrl(host, lookupPort)}/v1/sessions`, { method: "POST", body: JSON.stringify(consoleSessionRequest(folder, folderClock(folder))) });
   const body = (await answer.json()) as { session?: string; detail?: string };
   if (body.session === undefined) throw new UsageError(`the lookup server opens no session: ${body.detail ?? answer.status}`);
   say(body.session);
@@ -83,8 +82,7 @@ function stateAt({ from, until }: FlagReason, at: Instant): string {
 }
 
 function intervalText({ from, until }: FlagReason): string {
-  const start = from === BEGINNING ? "always" : `from ${formatInstant(from)}`;
-  return `${start} ${until === FOREVER ? "without a known end" : `until ${formatInstant(until)}`}`;
+  return `from ${formatInstant(from)} ${until === FOREVER ? "without a known end" : `until ${formatInstant(until)}`}`;
 }
 
 function factText(fact: Fact): string {

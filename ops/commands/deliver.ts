@@ -77,9 +77,9 @@ function feedOf(name: string | undefined): Feed {
 
 function readText(file: string): string {
   try {
-    return readFileSync(file, "utf8");
+    return new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(file));
   } catch (error) {
-    throw new UsageError(`${file} can't be read: ${error instanceof Error ? error.message : "unknown fault"}`);
+    throw new UsageError(`${file} can't be read as UTF-8 text: ${error instanceof Error ? error.message : "unknown fault"}`);
   }
 }
 

@@ -2,7 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import { createKeyring, readRegistry } from "../../core/access/index.ts";
-import { startIngestServer, startWorker } from "../../core/ingest/index.ts";
+import { FEEDS, isFeed, startIngestServer, startWorker } from "../../core/ingest/index.ts";
 import { startLookupServer } from "../../core/lookup/index.ts";
 import { beijingPack, venueRule } from "../../core/policy/index.ts";
 import { dataFolder, folderClock, readState } from "../dataFolder.ts";
@@ -21,6 +21,10 @@ export async function runRole(role: Role, settings: Settings, say: (line: string
   const queueAddress = { redisUrl: settings.redis ?? `unix:${ownSocket(folder)}`, queueName: `batches-${state.id}` };
   const clock = folderClock(folder);
   const registry = readRegistry(folder.registryFile);
+  for (const { name, feeds } of registry.sources) {
+    const unknown = feeds.find((feed) => feed !== "*" && !isFeed(feed));
+    if (unknown !== undefined) throw new UsageError(`${folder.registryFile}: source ${name}: "${unknown}" is no feed: there are ${FEEDS.join(", ")}, or * for all`);
+  }
   const keyring = createKeyring(readFileSync(folder.documentSecret));
   const log = say;
   const start = {

@@ -2,7 +2,7 @@
 
 import { fileURLToPath } from "node:url";
 import { formatInstant, now, type Clock } from "../../core/domain/index.ts";
-import type { Client } from "../client.ts";
+import { httpUrl, type Client } from "../client.ts";
 import type { DataFolder, RunState } from "../dataFolder.ts";
 import { createCity, type CityPlan, type DemoHolder } from "./city.ts";
 
@@ -14,7 +14,7 @@ export async function demoLines(client: Client, plan: CityPlan, run: Omit<RunSta
   const cli = `node ${shellQuote(fileURLToPath(new URL("../fangxing.mjs", import.meta.url)))}`;
   const data = `--data ${shellQuote(folder.path)}`;
   const scanLine = (holder: DemoHolder): string =>
-    `curl -s http://${run.host}:${run.lookupPort}/v1/scan -H "Authorization: Bearer $(${cli} session ${data})" -H 'Content-Type: application/json' -d '${JSON.stringify({ document: { type: "resident-id", number: holder.number } })}'`;
+    `curl -s ${httpUrl(run.host, run.lookupPort)}/v1/scan -H "Authorization: Bearer $(${cli} session ${data})" -H 'Content-Type: application/json' -d '${JSON.stringify({ document: { type: "resident-id", number: holder.number } })}'`;
   const lines: string[] = [];
   if (green) lines.push("A green scan:", "", scanLine(green), "");
   if (due) {
@@ -28,7 +28,7 @@ export async function demoLines(client: Client, plan: CityPlan, run: Omit<RunSta
       "",
       "The delivery of that holder's negative test; scan again after it, and the answer is green:",
       "",
-      `B='${JSON.stringify(row)}'; printf %s "$B" | ${cli} sign tests ${id} ${data} | curl -s http://${run.host}:${run.ingestPort}/v1/feeds/tests/batches -H @- -H 'Content-Type: application/x-ndjson' --data-binary "$B"`,
+      `B='${JSON.stringify(row)}'; printf %s "$B" | ${cli} sign tests ${id} ${data} | curl -s ${httpUrl(run.host, run.ingestPort)}/v1/feeds/tests/batches -H @- -H 'Content-Type: application/x-ndjson' --data-binary "$B"`,
       "",
     );
   } else lines.push("Nobody of this city has only pop-up 4 any more: all their tests have been delivered. Start with another --data folder for a new city.", "");
