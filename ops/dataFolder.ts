@@ -8,8 +8,10 @@ import { createDeviceKey, type Registry } from "../core/access/index.ts";
 import { formatInstant, offsetClock, parseInstant, systemClock, type Clock, type Instant } from "../core/domain/index.ts";
 import { UsageError } from "./settings.ts";
 
-/** What folder.json says of a demo; a real service has `demo: null`. */
+/** What folder.json says. A real service has `demo: null`. */
 export interface FolderState {
+  /** Of the stores in this folder: another one can't be read. */
+  readonly format: number;
   /** Tells this service from others that share its Redis. */
   readonly id: string;
   readonly demo: {
@@ -94,8 +96,13 @@ export function folderClock(folder: DataFolder): Clock {
 
 export function readState(folder: DataFolder): FolderState | undefined {
   const file = join(folder.path, "folder.json");
-  return existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as FolderState) : undefined;
+  if (!existsSync(file)) return undefined;
+  const state = JSON.parse(readFileSync(file, "utf8")) as FolderState;
+  if (state.format !== FORMAT) throw new UsageError(`${folder.path} holds stores of format ${state.format}, this version reads format ${FORMAT}: choose another folder with --data`);
+  return state;
 }
+
+const FORMAT = 1;
 
 export function writeState(folder: DataFolder, state: FolderState): void {
   writePrivate(join(folder.path, "folder.json"), `${JSON.stringify(state, null, 2)}\n`);
@@ -106,7 +113,7 @@ export function claimForService(folder: DataFolder): FolderState {
   const state = readState(folder);
   if (state?.demo) throw new UsageError(`${folder.path} holds the demo city: start it with npm start, or choose another folder with --data`);
   if (state) return state;
-  const made: FolderState = { id: newId(), demo: null };
+  const made: FolderState = { format: FORMAT, id: newId(), demo: null };
   writeState(folder, made);
   return made;
 }
@@ -128,7 +135,7 @@ export function claimForDemo(folder: DataFolder, { wanted, holders, seed }: { wa
     throw new UsageError(`--now ${formatInstant(start)} lies before this city's clock, which is ${clock}: a clock never goes back; choose a later instant or another folder with --data`);
   }
   const demo = before ? { ...before, offsetMs } : { offsetMs, startedAt: formatInstant(start), holders, seed, isLoaded: false };
-  const next: FolderState = { id: state?.id ?? newId(), demo };
+  const next: FolderState = { format: FORMAT, id: state?.id ?? newId(), demo };
   writeState(folder, next);
   return next;
 }
