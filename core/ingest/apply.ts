@@ -99,16 +99,19 @@ function applyChunk(sequence: number, rows: readonly InboxRow[], progress: Batch
   const { evidence } = parts;
   return evidence.transaction((evidenceSequence) => {
     if (isApplied(sequence, evidence)) return evidence.progress(sequence)!;
-    const holders = new Set<string>();
+    // Who owns a subject is asked when all rows are in: a later row may have made two holders one.
+    const subjects = new Set<string>();
     const counties = new Set<CountyCode>(progress.recompute.counties);
     const infections: Extract<InboxRow, { type: "infection" }>[] = [];
     for (const row of rows) {
-      if (row.type === "holder") holders.add(keyText(evidence.putHolder(row.documents, row.phones)));
-      else if (row.type === "fact") evidence.putFact(row.subject, row.factKey, row.fact).forEach((s) => addHolders(holders, s, evidence));
+      if (row.type === "holder") subjects.add(keyText(evidence.putHolder(row.documents, row.phones)));
+      else if (row.type === "fact") evidence.putFact(row.subject, row.factKey, row.fact).forEach((s) => subjects.add(keyText(s)));
       else if (row.type === "infection") infections.push(row);
       else evidence.regions.putPublication({ ...row.publication, counties: new Map(row.publication.counties) }).forEach((c) => counties.add(c));
     }
     if (infections.length > 0) evidence.regions.putInfections(infections).forEach((c) => counties.add(c));
+    const holders = new Set<string>();
+    for (const subject of subjects) addHolders(holders, keyOf(subject), evidence);
     const changed = evaluateHolders(holders, evidenceSequence, parts);
     const after: BatchProgress = {
       ...progress,

@@ -51,7 +51,8 @@ export function contentTypesOf(feed: Feed): string[] {
 
 /** The format of a content type (parameters such as charset don't matter), or undefined when the feed doesn't take it. */
 export function formatOf(feed: Feed, contentType: string): Format | undefined {
-  return CONTENT_TYPES[feed][contentType.split(";")[0]!.trim().toLowerCase()];
+  const type = contentType.split(";")[0]!.trim().toLowerCase();
+  return Object.hasOwn(CONTENT_TYPES[feed], type) ? CONTENT_TYPES[feed][type] : undefined;
 }
 
 export function readBatch(feed: Feed, format: Format, text: string, intake: Intake): ReadBatch {

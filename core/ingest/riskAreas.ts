@@ -38,7 +38,7 @@ export function readPublication(text: string): ReadPublication | Refusal {
   const parsed = publicationSchema.safeParse(json);
   if (!parsed.success) {
     const issue = parsed.error.issues[0]!;
-    return { field: issue.path.join("."), reason: issue.message };
+    return { field: issue.path.join(".") || "body", reason: issue.message };
   }
   const { end_update_time: updateTime, hcount, mcount, highlist, middlelist } = parsed.data.data;
   const publishedAt = parseUpdateTime(updateTime);

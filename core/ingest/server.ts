@@ -158,7 +158,8 @@ async function deliver(request: Request, feedName: string, desk: Desk): Promise<
   const receivedMs = known?.receivedMs ?? clock.nowMs();
   const { rows, ...read } = readBatch(feed, format, text, { keyring, source: source.name, now: Math.floor(receivedMs / 1000), isHistory: source.history ?? false });
   const { accepted, refusedCount, refused, ignored } = read;
-  if (accepted === 0 && ignored === 0) {
+  // A risk list without any area has a row, the list itself; one of whose items none found its county must free nobody.
+  if (accepted === 0 && (refusedCount > 0 || (rows.length === 0 && ignored === 0))) {
     const detail = refusedCount > 0 ? "no row could be accepted, nothing was kept: correct the rows and send them again" : "the body holds no row of this feed";
     return problemResponse({ status: 422, title: "Nothing accepted", detail, errors: refused });
   }

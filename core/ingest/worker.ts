@@ -30,6 +30,7 @@ export function startWorker({ folders, queueAddress, pack, clock, log }: WorkerS
   const running = new Map<number, Promise<void>>();
   /** A batch that is being applied already is waited for, not begun a second time. */
   const applyOnce = (sequence: number): Promise<void> => {
+    if (isStopping) return Promise.reject(new StoppedError("stopped before it began"));
     let run = running.get(sequence);
     if (!run) running.set(sequence, (run = applyBatch(sequence, parts).finally(() => running.delete(sequence))));
     return run;
@@ -52,7 +53,10 @@ export function startWorker({ folders, queueAddress, pack, clock, log }: WorkerS
 
   /** What a worker before this one left over: applied from the inbox, without waiting for Redis to notice that it died; and new rules reach every entry. */
   const catchUp = async (): Promise<void> => {
-    for (const sequence of inbox.pending()) await applyOnce(sequence).catch((error: unknown) => sayFault(sequence, error as Error));
+    for (const sequence of inbox.pending()) {
+      if (isStopping) return;
+      await applyOnce(sequence).catch((error: unknown) => sayFault(sequence, error as Error));
+    }
     const changed = await reevaluateAll(parts);
     if (changed > 0) log(`the rules have changed: ${changed} entries were computed anew`);
   };
@@ -65,6 +69,7 @@ export function startWorker({ folders, queueAddress, pack, clock, log }: WorkerS
       isStopping = true;
       clearInterval(timer);
       await Promise.all([queue.close(), caughtUp]);
+      await Promise.allSettled(running.values());
       await entries.flushed();
       await Promise.all([inbox.close(), evidence.close(), entries.close()]);
     },

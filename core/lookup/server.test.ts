@@ -1,0 +1,400 @@
+// The gates' server over real HTTP and a real store: sessions, scans, health and metrics.
+
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { document, eventually, keyOfDocument, keyring, NOW, recordWith, residentId, streamOf } from "../../test/ingestSupport.ts";
+import { clockAt, temporaryFolder } from "../../test/support.ts";
+import { createDeviceKey, createSessions, signSessionRequest, type Registry, type SessionRequest } from "../access/index.ts";
+import { FLAGS, formatInstant, type Flag } from "../domain/index.ts";
+import { openEntryWriter, type EntryWriter } from "../entry/index.ts";
+import { ANSWER_BYTES } from "./answer.ts";
+import { createMetrics } from "./metrics.ts";
+import { startLookupServer } from "./server.ts";
+
+const SESSION_SECRET = new Uint8Array(32).fill(5);
+const LIFETIME_S = 8 * 3600;
+const [gateKey, otherKey] = [createDeviceKey(), createDeviceKey()];
+const registry: Registry = {
+  devices: [
+    { name: "gate-1", class: "gate", publicKey: gateKey.publicKey },
+    { name: "kiosk-1", class: "kiosk", publicKey: otherKey.publicKey },
+  ],
+  sources: [],
+};
+const venueRule = { stops: FLAGS.filter((flag) => flag !== "commuter"), from: NOW - 100 * 86_400, until: NOW + 100 * 86_400 };
+
+let clock: ReturnType<typeof clockAt>;
+let folder: string;
+let writer: EntryWriter;
+let server: ReturnType<typeof startLookupServer>;
+const start = (over: { port?: number; entriesFolder?: string } = {}): ReturnType<typeof startLookupServer> =>
+  startLookupServer({ host: "127.0.0.1", port: 0, entriesFolder: folder, registry, keyring, sessionSecret: SESSION_SECRET, venueRule, clock, log: () => undefined, ...over });
+beforeEach(() => {
+  clock = clockAt(NOW);
+  folder = join(temporaryFolder(), "entries");
+  writer = openEntryWriter(folder);
+  server = start();
+});
+afterEach(async () => {
+  await server.stop();
+  await writer.close();
+});
+
+const url = (path: string): string => `http://127.0.0.1:${server.port}${path}`;
+
+interface ProblemBody {
+  readonly status: number;
+  readonly detail: string;
+  readonly errors?: { line: number; field: string; reason: string }[];
+}
+/** The problem that a response is. Everything that is refused must be one, in full. */
+async function problem(response: Response): Promise<ProblemBody> {
+  const body = (await response.json()) as ProblemBody;
+  expect(response.headers.get("content-type")).toBe("application/problem+json");
+  expect(body).toMatchObject({ type: "about:blank", status: response.status, title: expect.any(String) as string });
+  expect(body.detail.length).toBeGreaterThan(10);
+  return body;
+}
+
+// --- Sessions ---
+
+let nonces = 0;
+const sessionRequest = (over: Partial<SessionRequest> = {}, key = gateKey): SessionRequest =>
+  signSessionRequest({ device: "gate-1", issuedAt: formatInstant(clock.seconds), nonce: `nonce-${nonces++}-0000`, ...over }, key.privateKeyPem);
+const open = (body: unknown): Promise<Response> => fetch(url("/v1/sessions"), { method: "POST", body: typeof body === "string" ? body : JSON.stringify(body) });
+const session = async (): Promise<string> => ((await (await open(sessionRequest())).json()) as { session: string }).session;
+
+describe("opening a session", () => {
+  test("gives a token and its end, which nobody is to keep", async () => {
+    const response = await open(sessionRequest());
+    expect(response.status).toBe(200);
+    expect(response.headers.get("cache-control")).toBe("no-store");
+    expect(await response.json()).toEqual({ session: expect.stringMatching(/^gate-1\./) as string, expiresAt: formatInstant(NOW + LIFETIME_S) });
+  });
+  test.each<[string, () => unknown]>([
+    ["no JSON", () => "{"],
+    ["nothing", () => ""],
+    ["null", () => null],
+    ["a list", () => [sessionRequest()]],
+    ["a text", () => "\"gate-1\""],
+    ["a field missing", () => ({ ...sessionRequest(), signature: undefined })],
+    ["a field that is no text", () => ({ ...sessionRequest(), device: 1 })],
+    ["a field too many", () => ({ ...sessionRequest(), class: "staff" })],
+    ["a nonce of 7 characters", () => sessionRequest({ nonce: "1234567" })],
+    ["a nonce of 65 characters", () => sessionRequest({ nonce: "n".repeat(65) })],
+    ["a nonce with a line end", () => sessionRequest({ nonce: "1234\n5678" })],
+    ["a device's name of 513 characters", () => sessionRequest({ device: "d".repeat(513) })],
+  ])("is refused with 400: %s", async (_, body) => {
+    expect((await problem(await open(body()))).status).toBe(400);
+  });
+  test.each<[string, () => SessionRequest, RegExp]>([
+    ["an unknown device", () => sessionRequest({ device: "gate-9" }), /not known, or the signature/],
+    ["another device's key", () => sessionRequest({}, otherKey), /not known, or the signature/],
+    ["another nonce than was signed", () => ({ ...sessionRequest(), nonce: "another-nonce" }), /not known, or the signature/],
+    ["another time than was signed", () => ({ ...sessionRequest(), issuedAt: formatInstant(NOW + 1) }), /not known, or the signature/],
+    ["a signature that is none", () => ({ ...sessionRequest(), signature: "hello" }), /not known, or the signature/],
+    ["a clock 301 s behind", () => sessionRequest({ issuedAt: formatInstant(NOW - 301) }), /300 s.*2022-06-09T07:30:00\+08:00/],
+    ["a clock 301 s ahead", () => sessionRequest({ issuedAt: formatInstant(NOW + 301) }), /300 s/],
+    ["a time that is none", () => sessionRequest({ issuedAt: "now" }), /300 s/],
+  ])("is refused with 401: %s", async (_, request, detail) => {
+    const body = await problem(await open(request()));
+    expect(body.status).toBe(401);
+    expect(body.detail).toMatch(detail);
+  });
+  test("an unknown device and a wrong signature can't be told apart", async () => {
+    const [unknown, wrong] = [await open(sessionRequest({ device: "gate-9" })), await open(sessionRequest({}, otherKey))];
+    expect(await unknown.text()).toBe(await wrong.text());
+  });
+  test("with a clock 300 s off is fine", async () => {
+    for (const off of [300, -300]) expect((await open(sessionRequest({ issuedAt: formatInstant(NOW + off) }))).status).toBe(200);
+  });
+  test("is refused with 413: a body of 4097 bytes, or one in chunks", async () => {
+    const body = JSON.stringify(sessionRequest());
+    expect((await problem(await open(body.padEnd(4097)))).status).toBe(413);
+    const chunked = await fetch(url("/v1/sessions"), { method: "POST", body: streamOf(new TextEncoder().encode(body)) });
+    expect((await problem(chunked)).status).toBe(413);
+    expect((await open(body)).status).toBe(200);
+  });
+  test("a second time with the same request is refused, with a new nonce it is fine", async () => {
+    const request = sessionRequest();
+    expect((await open(request)).status).toBe(200);
+    const body = await problem(await open(request));
+    expect([body.status, body.detail]).toEqual([401, expect.stringContaining("nonce") as string]);
+    expect((await open(sessionRequest())).status).toBe(200);
+  });
+});
+
+// --- Scans ---
+
+const scanWith = (token: string | null, body: string | ReadableStream<Uint8Array>): Promise<Response> =>
+  fetch(url("/v1/scan"), { method: "POST", headers: { ...(token === null ? {} : { Authorization: `Bearer ${token}` }), "Content-Type": "application/json" }, body });
+const scan = async (n: number, token?: string): Promise<Response> => scanWith(token ?? (await session()), JSON.stringify({ document: document(n) }));
+const answer = async (response: Response): Promise<Record<string, unknown>> => {
+  expect(response.status).toBe(200);
+  return (await response.json()) as Record<string, unknown>;
+};
+/** Puts an entry and waits until the server's own reader sees it. */
+async function put(n: number, flags: readonly Flag[]): Promise<void> {
+  const token = await session();
+  writer.put(keyOfDocument(n), recordWith(flags));
+  const popups = flags.filter((f) => f.startsWith("popup-")).map((f) => Number(f.slice(-1)));
+  await eventually(async () => {
+    const told = await answer(await scan(n, token));
+    return told["unconfirmed"] === flags.includes("unconfirmed") && JSON.stringify(told["popups"]) === JSON.stringify(popups);
+  });
+}
+
+describe("a scan", () => {
+  test("of a holder whom nothing restricts: pass", async () => {
+    await put(1, []);
+    expect(await answer(await scan(1))).toEqual({
+      ...{ pass: true, reason: null, status: "clear", popups: [], unconfirmed: false, commuter: false, testAgeDays: null },
+      ...{ document: "11**************" + residentId(1).slice(-2), validUntil: "2022-06-10T00:00:00+08:00", serverTime: "2022-06-09T07:30:00.000+08:00" },
+    });
+  });
+  test("of a holder with a pop-up: stop", async () => {
+    await put(1, ["popup-4"]);
+    expect(await answer(await scan(1))).toMatchObject({ pass: false, reason: "popup", popups: [4], status: null });
+  });
+  test("follows what the worker writes meanwhile", async () => {
+    await put(1, ["popup-4"]);
+    await put(1, []);
+    await put(1, ["popup-1"]);
+  });
+  test("outside every policy: no-policy", async () => {
+    clock.seconds = venueRule.until;
+    expect(await answer(await scan(1))).toMatchObject({ pass: false, reason: "no-policy" });
+  });
+  test("with the largest body, filled up with blanks, is answered", async () => {
+    expect((await scanWith(await session(), JSON.stringify({ document: document(1) }).padEnd(4096))).status).toBe(200);
+  });
+  test("beside many others, each gets its own answer", async () => {
+    const flags: Flag[][] = [[], ["popup-1"], ["popup-2", "popup-3"], ["unconfirmed"]];
+    for (const [n, f] of flags.entries()) await put(n, f);
+    const token = await session();
+    const asked = Array.from({ length: 200 }, (_, i) => i % flags.length);
+    const answers = await Promise.all(asked.map(async (n) => answer(await scan(n, token))));
+    const wanted = [[], [1], [2, 3], []];
+    expect(answers.map((a) => [a["popups"], a["document"]])).toEqual(asked.map((n) => [wanted[n], "11**************" + residentId(n).slice(-2)]));
+  });
+  test("of a known and of an unknown holder: the same headers and the same length", async () => {
+    await put(1, []);
+    await put(2, ["unconfirmed"]);
+    const token = await session();
+    const looks: [object, number][] = [];
+    for (const n of [1, 2, 99]) {
+      const response = await scan(n, token);
+      const headers = Object.fromEntries([...response.headers].filter(([name]) => name !== "date"));
+      looks.push([headers, (await response.arrayBuffer()).byteLength]);
+    }
+    expect(looks[0]).toEqual(looks[2]);
+    expect(looks[1]).toEqual(looks[2]);
+    expect(looks[0]).toEqual([expect.objectContaining({ "content-type": "application/json", "cache-control": "no-store", "content-length": String(ANSWER_BYTES) }), ANSWER_BYTES]);
+  });
+});
+
+describe("a scan without a session is refused with 401", () => {
+  const refused = async (token: string | null): Promise<void> => {
+    const body = await problem(await scanWith(token, JSON.stringify({ document: document(1) })));
+    expect(body.status).toBe(401);
+    expect(body.detail).toContain("POST /v1/sessions");
+  };
+  test("no header", () => refused(null));
+  test("an empty token", () => refused(""));
+  test("a token that is none", () => refused("hello"));
+  test("a token with another device's name", async () => refused((await session()).replace("gate-1", "kiosk-1")));
+  test("a token with a later end", async () => refused((await session()).replace(/\.(\w+)~/, (_, end: string) => `.${(parseInt(end, 36) + 1).toString(36)}~`)));
+  test("a token of another secret", async () => {
+    const opened = createSessions(registry, new Uint8Array(32).fill(6), clock).open(sessionRequest());
+    await refused((opened as { token: string }).token);
+  });
+  test("a session that has ended; a second earlier it has not", async () => {
+    const token = await session();
+    clock.seconds += LIFETIME_S - 1;
+    expect((await scan(1, token)).status).toBe(200);
+    clock.seconds += 1;
+    await refused(token);
+  });
+  test("another scheme", async () => {
+    const response = await fetch(url("/v1/scan"), { method: "POST", headers: { Authorization: `Basic ${await session()}` }, body: "{}" });
+    expect((await problem(response)).status).toBe(401);
+  });
+  test("a session of another process with the same secret is none of these", async () => {
+    const opened = createSessions(registry, SESSION_SECRET, clock).open(sessionRequest());
+    expect((await scan(1, (opened as { token: string }).token)).status).toBe(200);
+  });
+});
+
+describe("a scan is refused", () => {
+  test.each(["", "{", "hello", '{"document":', "{'a': 1}"])("with 400 when its body is no JSON: %s", async (body) => {
+    expect((await problem(await scanWith(await session(), body))).status).toBe(400);
+  });
+  test.each<[string, unknown, string]>([
+    ["null", null, "body"],
+    ["a list", [], "body"],
+    ["no document", {}, "document"],
+    ["a wrong check digit", { document: { type: "resident-id", number: `${residentId(1).slice(0, 17)}${residentId(1).endsWith("0") ? "1" : "0"}` } }, "document.number"],
+    ["a field too many", { document: document(1), name: "x" }, "name"],
+    ["the number as a field's name", { [residentId(1)]: 1 }, "(a name that is not repeated here)"],
+    ["a fever thermometer in Fahrenheit", { document: document(1), temperatureC: 98.6 }, "temperatureC"],
+  ])("with 422 and its field: %s", async (_, body, field) => {
+    const { status, detail, errors } = await problem(await scanWith(await session(), JSON.stringify(body)));
+    expect(status).toBe(422);
+    expect(errors).toEqual([{ line: 1, field, reason: expect.any(String) as string }]);
+    expect(detail).toContain(field);
+    expect(JSON.stringify([detail, errors])).not.toContain(residentId(1).slice(0, 17));
+  });
+  test("with 413 when its body has 4097 bytes", async () => {
+    const body = await problem(await scanWith(await session(), JSON.stringify({ document: document(1) }).padEnd(4097)));
+    expect([body.status, body.detail]).toEqual([413, expect.stringContaining("4096") as string]);
+  });
+  test.each([10, 4097, 100_000])("with 413 when its body of %i bytes comes in chunks: it doesn't say its length", async (bytes) => {
+    const body = new TextEncoder().encode(JSON.stringify({ document: document(1) }).padEnd(bytes));
+    expect((await problem(await scanWith(await session(), streamOf(body)))).status).toBe(413);
+  });
+  test("and the next one is answered", async () => {
+    const token = await session();
+    for (const body of ["{", "{}", " ".repeat(5000)]) {
+      expect((await scanWith(token, body)).ok).toBe(false);
+      expect((await scan(1, token)).status).toBe(200);
+    }
+  });
+});
+
+test.each([
+  ["GET", "/v1/scan", 405, "POST"],
+  ["PUT", "/v1/scan", 405, "POST"],
+  ["GET", "/v1/sessions", 405, "POST"],
+  ["DELETE", "/v1/sessions", 405, "POST"],
+  ["GET", "/", 404, null],
+  ["POST", "/v1/scans", 404, null],
+  ["POST", "/v1/scan/1", 404, null],
+])("%s %s is refused with %i", async (method, path, status, allow) => {
+  const response = await fetch(url(path), { method });
+  expect((await problem(response)).status).toBe(status);
+  expect(response.headers.get("allow")).toBe(allow);
+});
+
+describe("health", () => {
+  const readyz = (): Promise<Response> => fetch(url("/readyz"));
+  const beatAt = async (atMs: number): Promise<void> => {
+    writer.beat({ atMs, changedMs: 0, batchesWaiting: 0 });
+    const age = (clock.nowMs() - atMs) / 1000;
+    await eventually(async () => (await (await fetch(url("/metrics"))).text()).includes(`fangxing_worker_heartbeat_age_seconds ${age}\n`));
+  };
+  test("it is alive with and without a worker", async () => {
+    expect((await fetch(url("/healthz"))).status).toBe(200);
+  });
+  test("it is not ready before the worker has written anything", async () => {
+    const body = await problem(await readyz());
+    expect([body.status, body.detail]).toEqual([503, expect.stringContaining("not written") as string]);
+  });
+  test("it is ready while the worker was heard of in the last 15 s, and not a millisecond longer", async () => {
+    await beatAt(NOW * 1000);
+    expect((await readyz()).status).toBe(200);
+    clock.seconds += 15;
+    expect((await readyz()).status).toBe(200);
+    await beatAt(clock.nowMs() - 15_001);
+    const body = await problem(await readyz());
+    expect([body.status, body.detail]).toEqual([503, expect.stringContaining("15 s") as string]);
+  });
+  test("it is ready again when the worker is back", async () => {
+    await beatAt(NOW * 1000 - 60_000);
+    expect((await readyz()).status).toBe(503);
+    await beatAt(NOW * 1000);
+    expect((await readyz()).status).toBe(200);
+  });
+  test("it answers scans although it is not ready", async () => {
+    expect((await scan(1)).status).toBe(200);
+  });
+});
+
+describe("metrics", () => {
+  const text = async (): Promise<string> => (await fetch(url("/metrics"))).text();
+  const value = (from: string, name: string): number => Number(from.split("\n").find((line) => line.startsWith(`${name} `))!.slice(name.length + 1));
+  const outcome = (from: string, name: string): number => value(from, `fangxing_scans_total{outcome="${name}"}`);
+
+  test("count scans by outcome, and nothing else as a scan", async () => {
+    const states: [number, Flag[]][] = [[1, []], [2, ["popup-1"]], [3, ["home", "popup-2"]]];
+    for (const [n, flags] of states) await put(n, flags);
+    const before = await text();
+    const token = await session();
+    for (const n of [1, 1, 1, 2, 2, 3, 99]) await scan(n, token);
+    await scanWith("no session", "{}");
+    for (const body of ["{", "{}", " ".repeat(5000)]) await scanWith(token, body);
+    await fetch(url("/v1/nowhere"));
+    clock.seconds = venueRule.until;
+    await scan(1);
+    const after = await text();
+    const more = (name: string): number => outcome(after, name) - outcome(before, name);
+    expect(["pass", "popup", "status", "unconfirmed", "no-policy", "venue-rule", "no-session", "bad-request"].map(more)).toEqual([3, 2, 1, 1, 1, 0, 1, 3]);
+  });
+  test("the histogram counts every scan once, in buckets that only grow", async () => {
+    const token = await session();
+    for (let i = 0; i < 20; i++) await scan(i, token);
+    await scanWith(null, "{}");
+    const seen = await text();
+    const buckets = [...seen.matchAll(/^fangxing_scan_duration_seconds_bucket\{le="([^"]+)"\} (\d+)$/gm)].map((m) => [Number(m[1]!.replace("+Inf", "Infinity")), Number(m[2])] as const);
+    expect(buckets.length).toBeGreaterThan(5);
+    buckets.slice(1).forEach(([bound, count], i) => expect([bound > buckets[i]![0], count >= buckets[i]![1]]).toEqual([true, true]));
+    expect(buckets.at(-1)).toEqual([Infinity, 21]);
+    expect(value(seen, "fangxing_scan_duration_seconds_count")).toBe(21);
+    expect(value(seen, "fangxing_scan_duration_seconds_sum")).toBeGreaterThan(0);
+  });
+  test("a scan of exactly a bound's time counts below it, one beyond all bounds counts in the last bucket only", () => {
+    const metrics = createMetrics();
+    const bucketsOf = (): number[] => [...metrics.text({}).matchAll(/_bucket\{le="[^"]+"\} (\d+)/g)].map((m) => Number(m[1]));
+    const bounds = [...metrics.text({}).matchAll(/_bucket\{le="([\d.e-]+)"\}/g)].map((m) => Number(m[1]) * 1e6);
+    bounds.forEach((bound, i) => {
+      const before = bucketsOf();
+      metrics.count("pass", bound);
+      expect(bucketsOf().map((count, k) => count - before[k]!)).toEqual([...bounds, Infinity].map((_, k) => (k >= i ? 1 : 0)));
+    });
+    const before = bucketsOf();
+    metrics.count("pass", 1e9);
+    expect(bucketsOf().map((count, k) => count - before[k]!)).toEqual([...bounds.map(() => 0), 1]);
+  });
+  test("tell of the store and of the worker; -1 where nothing has happened yet", async () => {
+    const empty = await text();
+    expect(["fangxing_entries", "fangxing_newest_entry_age_seconds", "fangxing_worker_heartbeat_age_seconds", "fangxing_queue_depth"].map((name) => value(empty, name))).toEqual([0, -1, -1, 0]);
+    for (const n of [1, 2, 3]) writer.put(keyOfDocument(n), recordWith([]));
+    writer.beat({ atMs: NOW * 1000 - 500, changedMs: NOW * 1000 - 90_000, batchesWaiting: 4 });
+    await eventually(async () => value(await text(), "fangxing_entries") === 3 && value(await text(), "fangxing_queue_depth") === 4);
+    const full = await text();
+    expect(["fangxing_newest_entry_age_seconds", "fangxing_worker_heartbeat_age_seconds"].map((name) => value(full, name))).toEqual([90, 0.5]);
+  });
+  test("count damaged records", async () => {
+    await put(1, []);
+    const token = await session();
+    expect(value(await text(), "fangxing_damaged_entries_total")).toBe(0);
+    writer.put(keyOfDocument(1), Uint8Array.of(1, 2, 3));
+    await eventually(async () => (await answer(await scan(1, token)))["unconfirmed"] === true);
+    expect(value(await text(), "fangxing_damaged_entries_total")).toBe(1);
+  });
+  test("are in Prometheus' form: each metric with its help and type before its values", async () => {
+    const response = await fetch(url("/metrics"));
+    expect(response.headers.get("content-type")).toContain("text/plain; version=0.0.4");
+    const types = new Map<string, string>();
+    for (const line of (await response.text()).trimEnd().split("\n")) {
+      const type = /^# TYPE (\w+) (gauge|counter|histogram)$/.exec(line);
+      if (type) types.set(type[1]!, type[2]!);
+      if (line.startsWith("#")) continue;
+      const name = /^(\w+)(\{[^}]*\})? -?[\d.e+-]+$/.exec(line)?.[1] ?? "";
+      expect([line, types.has(name) || types.get(name.replace(/_(bucket|sum|count)$/, "")) === "histogram"]).toEqual([line, true]);
+    }
+  });
+});
+
+describe("starting", () => {
+  test("before there are entries is an error", () => {
+    expect(() => start({ entriesFolder: join(temporaryFolder(), "none") })).toThrow();
+  });
+  test("on a port that is taken is an error", () => {
+    expect(() => start({ port: server.port })).toThrow();
+  });
+  test("and stopping: nobody listens any more", async () => {
+    await server.stop();
+    await expect(fetch(url("/healthz"))).rejects.toThrow();
+    server = start();
+  });
+});
