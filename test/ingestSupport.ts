@@ -83,8 +83,8 @@ export interface Stores {
   /** Milliseconds of each change that readers were told of. */
   readonly changes: number[];
   store(feed: Feed, rows: readonly InboxRow[]): Promise<number>;
-  /** With another evaluator when one is given. */
-  apply(sequence: number, evaluator?: Evaluator): Promise<void>;
+  /** With another evaluator, or evidence, when one is given. */
+  apply(sequence: number, evaluator?: Evaluator, evidence?: EvidenceWriter): Promise<void>;
   reevaluateAll(evaluator?: Evaluator): Promise<number>;
   /** Stores and applies. @returns the batch's number. */
   deliver(feed: Feed, rows: readonly object[]): Promise<number>;
@@ -126,7 +126,7 @@ export function openStores(folder: string): Stores {
       };
       return (await inbox.store(batch, rows)).sequence;
     },
-    apply: (sequence, other = evaluator) => applyBatch(sequence, { ...parts, evaluator: other }),
+    apply: (sequence, other = evaluator, otherEvidence = evidence) => applyBatch(sequence, { ...parts, evaluator: other, evidence: otherEvidence }),
     async deliver(feed, rows) {
       const sequence = await stores.store(feed, inboxRows(feed, rows, "source-a", clock.seconds));
       await stores.apply(sequence);

@@ -9,12 +9,14 @@ import {
   freesAt,
   parseMoment,
   startOfDay,
+  type ClinicVisit,
   type CountyRisk,
   type Fact,
   type Finding,
   type Interval,
   type LocalInfection,
   type Moment,
+  type Purchase,
   type Test,
 } from "../core/domain/index.ts";
 import { encodeEntry, entryFault, entryOf, readEntryAt, type EntryState } from "../core/entry/index.ts";
@@ -28,6 +30,9 @@ interface Vector {
     registered?: boolean;
     trips?: { county: string; from: string; to?: string }[];
     tests?: { sampledAt: string; issuedAt: string; result: Test["result"]; laboratory?: string; county?: string; uploaded?: boolean }[];
+    crossings?: { at: string; port: string; origin: string; homeSuitable?: boolean }[];
+    purchases?: { at: string; drugClass: Purchase["drugClass"]; county: string }[];
+    clinicVisits?: { at: string; symptom: ClinicVisit["symptom"] }[];
     findings?: { kind: Finding["finding"]; from: string; to?: string }[];
     localInfections?: { county: string; day: string; count: number; publishedAt?: string }[];
     riskAreas?: { publishedAt: string; counties: Record<string, { high: number; medium: number }> }[];
@@ -60,7 +65,7 @@ function answerAt({ at, facts }: Vector): object {
   return answerOf(state, rule, nowS * 1000);
 }
 
-function factsOf({ trips = [], tests = [], findings = [] }: Vector["facts"]): Fact[] {
+function factsOf({ trips = [], tests = [], findings = [], crossings = [], purchases = [], clinicVisits = [] }: Vector["facts"]): Fact[] {
   const base = { source: "vector", revision: 1, knownFrom: 0 };
   return [
     ...trips.map((t): Fact => ({ ...base, kind: "trip", county: Number(t.county), from: bindsFrom(moment(t.from)), to: t.to === undefined ? null : freesAt(moment(t.to)) })),
@@ -76,6 +81,9 @@ function factsOf({ trips = [], tests = [], findings = [] }: Vector["facts"]): Fa
         uploaded: t.uploaded ?? false,
       }),
     ),
+    ...crossings.map((c): Fact => ({ ...base, kind: "crossing", at: bindsFrom(moment(c.at)), port: Number(c.port), origin: c.origin, homeSuitable: c.homeSuitable ?? true })),
+    ...purchases.map((p): Fact => ({ ...base, kind: "purchase", at: bindsFrom(moment(p.at)), drugClass: p.drugClass, county: Number(p.county) })),
+    ...clinicVisits.map((v): Fact => ({ ...base, kind: "clinic-visit", at: bindsFrom(moment(v.at)), symptom: v.symptom })),
     ...findings.map(
       (f): Fact => ({ ...base, kind: "finding", finding: f.kind, level: null, from: bindsFrom(moment(f.from)), until: f.to === undefined ? null : endOf(moment(f.to)), authority: "", ground: "" }),
     ),

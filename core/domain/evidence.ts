@@ -51,7 +51,52 @@ export interface Finding extends FactBase {
   readonly ground: string;
 }
 
-export type Fact = Trip | Test | Finding;
+/** An entry into the country. */
+export interface Crossing extends FactBase {
+  readonly kind: "crossing";
+  readonly at: Instant;
+  /** County of the port. */
+  readonly port: CountyCode;
+  /** Where from, ISO 3166-1 alpha-3. */
+  readonly origin: string;
+  /** Whether the holder's home allows isolation there. */
+  readonly homeSuitable: boolean;
+}
+
+export const DRUG_CLASSES = ["fever", "cough", "anti-infective", "throat"] as const;
+export type DrugClass = (typeof DRUG_CLASSES)[number];
+
+/** A purchase at a retail pharmacy. */
+export interface Purchase extends FactBase {
+  readonly kind: "purchase";
+  readonly at: Instant;
+  readonly drugClass: DrugClass;
+  readonly county: CountyCode;
+}
+
+export const SYMPTOMS = [
+  "fever",
+  "dry-cough",
+  "fatigue",
+  "loss-of-smell",
+  "loss-of-taste",
+  "blocked-nose",
+  "runny-nose",
+  "sore-throat",
+  "conjunctivitis",
+  "muscle-pain",
+  "diarrhoea",
+] as const;
+export type Symptom = (typeof SYMPTOMS)[number];
+
+/** A visit to a primary clinic. */
+export interface ClinicVisit extends FactBase {
+  readonly kind: "clinic-visit";
+  readonly at: Instant;
+  readonly symptom: Symptom;
+}
+
+export type Fact = Trip | Test | Finding | Crossing | Purchase | ClinicVisit;
 export type FactKind = Fact["kind"];
 
 /** Everything known of one holder, in no particular order. */

@@ -372,6 +372,27 @@ describe("applied twice", () => {
     expect(progressOf(stores, sequence).isApplied).toBe(true);
     expect(numbers(0, CHUNK_ROWS + 5).filter((n) => flagsOf(stores, n)?.length !== 0)).toEqual([]);
   });
+  test.each<[string, Feed, object[]]>([
+    ["rows", "holders", numbers(0, CHUNK_ROWS + 1).map((n) => holder([n]))],
+    ["visitors", "risk-areas", [publication("2022-06-08 17时", [SHANGHAI_HUANGPU])]],
+  ])("by one that was held up while another came to the end: it leaves the rest of the %s and the other's word", async (_, feed, rows) => {
+    const stores = newStores();
+    await stores.deliver("holders", numbers(0, 600).map((n) => holder([n], [n])));
+    await stores.deliver("trips", numbers(0, 600).map((n) => tripTo(HUANGPU, n)));
+    const sequence = await stores.store(feed, inboxRows(feed, rows));
+    let goOn: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => (goOn = resolve));
+    const slow = stores.apply(sequence, stores.evaluator, { ...stores.evidence, flushed: () => held });
+    await stores.apply(sequence);
+    const before = stores.evidence.progress(sequence);
+    const bytes = numbers(0, 600).map((n) => bytesOf(stores, n));
+    stores.clock.seconds += 60;
+    goOn();
+    await slow;
+    expect(stores.evidence.progress(sequence)).toEqual(before);
+    expect(before?.appliedMs).toBe(NOW * 1000);
+    expect(numbers(0, 600).map((n) => bytesOf(stores, n))).toEqual(bytes);
+  });
 });
 
 // --- Any order ---
@@ -385,35 +406,29 @@ const PHONES = [1, 2, 3];
 const COUNTIES = [HUANGPU, "310104", CHAOYANG, "110101", "320583"];
 
 const factBase = fc.record({ factId: fc.constantFrom("f1", "f2", "f3", "f4"), revision: fc.integer({ min: 1, max: 3 }) });
-/** A subject, and a number that no other subject has: what is said of two subjects differs by it. */
-const someSubject = fc.oneof(
-  fc.constantFrom(...DOCUMENTS).map((n) => ({ subject: { document: document(n) }, mark: n })),
-  fc.constantFrom(...PHONES).map((n) => ({ subject: { phone: phone(n) }, mark: 10 + n })),
-);
+const someSubject = fc.oneof(fc.constantFrom(...DOCUMENTS).map((n) => ({ document: document(n) })), fc.constantFrom(...PHONES).map((n) => ({ phone: phone(n) })));
 const dayIn = (min: number, max: number): fc.Arbitrary<number> => fc.integer({ min, max }).map((d) => NOW - d * 86_400);
-const tripRow = fc.tuple(factBase, someSubject, fc.constantFrom(...COUNTIES), dayIn(3, 20), fc.integer({ min: 0, max: 2 })).map(([base, { subject, mark }, county, from, days]) => ({
+const tripRow = fc.tuple(factBase, someSubject, fc.constantFrom(...COUNTIES), dayIn(3, 20), fc.integer({ min: 0, max: 2 })).map(([base, subject, county, from, days]) => ({
   ...base,
   ...subject,
-  ...{ county, from: formatInstant(from + mark), to: formatInstant(from + mark + days * 86_400) },
+  ...{ county, from: formatInstant(from), to: formatInstant(from + days * 86_400) },
 }));
-const testRow = fc.tuple(factBase, someSubject, fc.constantFrom("negative", "positive", "invalid"), dayIn(1, 10)).map(([base, { subject, mark }, result, at]) => ({
+const testRow = fc.tuple(factBase, someSubject, fc.constantFrom("negative", "positive", "invalid"), dayIn(1, 10)).map(([base, subject, result, at]) => ({
   ...base,
   ...subject,
-  ...{ sampledAt: formatInstant(at + mark), issuedAt: formatInstant(at + mark + 3600), result, laboratory: "Laboratory A", county: CHAOYANG },
+  ...{ sampledAt: formatInstant(at), issuedAt: formatInstant(at + 3600), result, laboratory: "Laboratory A", county: CHAOYANG },
 }));
-const findingRow = fc.tuple(factBase, someSubject, fc.constantFrom("close-contact", "key-place", "risk-link"), dayIn(0, 5)).map(([base, { subject, mark }, kind, at]) => ({
+const findingRow = fc.tuple(factBase, someSubject, fc.constantFrom("close-contact", "key-place", "risk-link"), dayIn(0, 5)).map(([base, subject, kind, at]) => ({
   ...base,
   ...subject,
-  ...{ kind, from: formatInstant(at + mark), authority: "x", ground: "y" },
+  ...{ kind, from: formatInstant(at), authority: "x", ground: "y" },
 }));
 const infectionRow = fc.tuple(factBase, fc.constantFrom(...COUNTIES), fc.constantFrom("2022-06-01", "2022-06-05", "2022-06-08"), fc.integer({ min: 0, max: 2 })).map(([base, county, day, count]) => ({ ...base, county, day, count }));
-/** One row a batch: rows that join holders of their own batch are the fault found above. Raise it to 3 when that is gone. */
-const HOLDER_ROWS_MAX = 1;
 const holderRow = fc.tuple(fc.subarray(DOCUMENTS, { minLength: 1, maxLength: 3 }), fc.subarray(PHONES)).map(([documents, phones]) => holder(documents, phones));
 const list = fc.tuple(fc.constantFrom("2022-06-01 08时", "2022-06-05 17时", "2022-06-09 07时"), fc.subarray([SHANGHAI_HUANGPU, SHANGHAI_XUHUI])).map(([time, places]) => [publication(time, places)]);
 const some = (row: fc.Arbitrary<object>): fc.Arbitrary<object[]> => fc.array(row, { minLength: 1, maxLength: 5 });
 const randomBatch: fc.Arbitrary<RandomBatch> = fc.oneof(
-  fc.array(holderRow, { minLength: 1, maxLength: HOLDER_ROWS_MAX }).map((rows) => ({ feed: "holders" as const, rows })),
+  some(holderRow).map((rows) => ({ feed: "holders" as const, rows })),
   some(tripRow).map((rows) => ({ feed: "trips" as const, rows })),
   some(testRow).map((rows) => ({ feed: "tests" as const, rows })),
   some(findingRow).map((rows) => ({ feed: "findings" as const, rows })),
@@ -424,7 +439,7 @@ const randomBatch: fc.Arbitrary<RandomBatch> = fc.oneof(
 const PROPERTY_MS_MAX = 300_000;
 const randomBatches = fc.array(randomBatch, { minLength: 2, maxLength: 7 });
 
-/** What the gates would see after these batches, in this order. */
+/** What the gates would see after these batches, in this order. Their rows may say one fact of several subjects, and merge holders as they like. */
 async function outcomeOf(batches: readonly RandomBatch[], apply: (stores: Stores, sequence: number) => Promise<void> = (stores, sequence) => stores.apply(sequence)): Promise<(string | undefined)[]> {
   const stores = openStores(temporaryFolder());
   try {

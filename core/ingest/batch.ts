@@ -26,6 +26,9 @@ const CONTENT_TYPES: Record<Feed, Readonly<Record<string, Format>>> = {
   tests: { "application/x-ndjson": "ndjson", "application/hl7-v2": "hl7", "x-application/hl7-v2+er7": "hl7" },
   "local-infections": { "application/x-ndjson": "ndjson" },
   findings: { "application/x-ndjson": "ndjson" },
+  crossings: { "application/x-ndjson": "ndjson" },
+  purchases: { "application/x-ndjson": "ndjson" },
+  "clinic-visits": { "application/x-ndjson": "ndjson" },
   "risk-areas": { "application/json": "publication" },
 };
 

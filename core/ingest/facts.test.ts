@@ -19,6 +19,9 @@ const ROWS = {
   trips: { factId: "trip-1", phone: phone(1), county: "310101", from: "2022-06-01T08:00:00+08:00", to: "2022-06-03T20:00:00+08:00" },
   tests: { factId: "test-1", document: document(1), sampledAt: "2022-06-08T09:00:00+08:00", issuedAt: "2022-06-08T20:00:00+08:00", result: "negative", laboratory: "Laboratory A", county: "110105" },
   findings: { factId: "finding-1", document: document(1), kind: "close-contact", from: "2022-06-08T00:00:00+08:00", to: "2022-06-15T00:00:00+08:00", authority: "District office", ground: "same carriage" },
+  crossings: { factId: "crossing-1", document: document(1), at: "2022-06-01T14:00:00+08:00", port: "110113", origin: "FRA", homeSuitable: false },
+  purchases: { factId: "purchase-1", document: document(1), at: "2022-06-08T10:00:00+08:00", drugClass: "fever", county: "110105" },
+  "clinic-visits": { factId: "visit-1", document: document(1), at: "2022-06-08T10:00:00+08:00", symptom: "dry-cough" },
   "local-infections": { factId: "infection-1", county: "310101", day: "2022-06-08", count: 3 },
 } satisfies Record<RowFeed, Fields>;
 

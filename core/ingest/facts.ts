@@ -5,6 +5,7 @@
 import { z } from "zod";
 import {
   bindsFrom,
+  DRUG_CLASSES,
   endOf,
   FINDING_KINDS,
   formatInstant,
@@ -18,6 +19,7 @@ import {
   parsePhone,
   repeatableName,
   startOfDay,
+  SYMPTOMS,
   TEST_RESULTS,
   type DocumentKey,
   type Fact,
@@ -50,7 +52,7 @@ export interface Intake {
 }
 
 /** Feeds whose rows stand one to a line; `risk-areas` comes as one list. */
-export const ROW_FEEDS = ["holders", "trips", "tests", "local-infections", "findings"] as const;
+export const ROW_FEEDS = ["holders", "trips", "tests", "local-infections", "findings", "crossings", "purchases", "clinic-visits"] as const;
 export type RowFeed = (typeof ROW_FEEDS)[number];
 
 /** How far a sender's clock may run ahead. */
@@ -112,6 +114,17 @@ const SCHEMAS = {
     authority: words,
     ground: words,
   }),
+  crossings: z.strictObject({
+    factId,
+    revision,
+    ...subject,
+    at: moment,
+    port: county,
+    origin: z.string().regex(/^[A-Z]{3}$/, "must be three letters of ISO 3166, such as MAC"),
+    homeSuitable: z.boolean().default(true),
+  }),
+  purchases: z.strictObject({ factId, revision, ...subject, at: moment, drugClass: z.enum(DRUG_CLASSES), county }),
+  "clinic-visits": z.strictObject({ factId, revision, ...subject, at: moment, symptom: z.enum(SYMPTOMS) }),
   "local-infections": z.strictObject({ factId, revision, county, day, count: z.int().min(0).max(100_000_000) }),
 } satisfies Record<RowFeed, z.ZodType>;
 
@@ -166,6 +179,24 @@ const READERS: { [Feed in RowFeed]: (row: Row<Feed>, intake: Intake) => InboxRow
     if (until !== null && until <= from) return { field: "to", reason: "lies before from: a finding can't end before it began" };
     const { kind: finding, level, authority, ground } = row;
     return factRow(row, intake, from, (base) => ({ ...base, kind: "finding", finding, level: level ?? null, from, until, authority, ground }));
+  },
+
+  crossings(row, intake) {
+    const at = bindsFrom(row.at);
+    const { port, origin, homeSuitable } = row;
+    return notAhead("at", row.at, intake) ?? factRow(row, intake, at, (base) => ({ ...base, kind: "crossing", at, port, origin, homeSuitable }));
+  },
+
+  purchases(row, intake) {
+    const at = bindsFrom(row.at);
+    const { drugClass } = row;
+    return notAhead("at", row.at, intake) ?? factRow(row, intake, at, (base) => ({ ...base, kind: "purchase", at, drugClass, county: row.county }));
+  },
+
+  "clinic-visits"(row, intake) {
+    const at = bindsFrom(row.at);
+    const { symptom } = row;
+    return notAhead("at", row.at, intake) ?? factRow(row, intake, at, (base) => ({ ...base, kind: "clinic-visit", at, symptom }));
   },
 
   "local-infections"(row, { keyring, source, now, isHistory }) {

@@ -5,13 +5,16 @@
 import {
   clip,
   provinceOf,
+  type ClinicVisit,
   type CountyCode,
+  type Crossing,
   type Finding,
   type Flag,
   type FlagReason,
   type HolderEvidence,
   type Interval,
   type Popup,
+  type Purchase,
   type RegionHistory,
   type Test,
   type Trip,
@@ -20,9 +23,10 @@ import {
 import type { PolicyPack } from "./pack.ts";
 import { findings, unregistered } from "./rules/findings.ts";
 import { affectedCounty, affectedIntervals, stillInRiskCounty } from "./rules/risk.ts";
-import { arrivalTest, newestNegative, shownTests, unsettledPositive } from "./rules/tests.ts";
+import { isolation } from "./rules/entry.ts";
+import { arrivalTest, clinicTest, newestNegative, purchaseTest, shownTests, unsettledPositive } from "./rules/tests.ts";
 
-type PopupReason = Omit<FlagReason, "flag"> & { readonly popup: Popup };
+export type PopupReason = Omit<FlagReason, "flag"> & { readonly popup: Popup };
 
 /** What a rule sees, and how it speaks. */
 export interface RuleContext {
@@ -66,10 +70,29 @@ export function createEvaluator(pack: PolicyPack, regions: RegionHistory): Evalu
     const trips: Trip[] = [];
     const tests: Test[] = [];
     const found: Finding[] = [];
+    const crossings: Crossing[] = [];
+    const purchases: Purchase[] = [];
+    const visits: ClinicVisit[] = [];
     for (const fact of facts) {
-      if (fact.kind === "trip") trips.push(fact);
-      else if (fact.kind === "test") tests.push(fact);
-      else found.push(fact);
+      switch (fact.kind) {
+        case "trip":
+          trips.push(fact);
+          break;
+        case "test":
+          tests.push(fact);
+          break;
+        case "finding":
+          found.push(fact);
+          break;
+        case "crossing":
+          crossings.push(fact);
+          break;
+        case "purchase":
+          purchases.push(fact);
+          break;
+        case "clinic-visit":
+          visits.push(fact);
+      }
     }
     const reasons: FlagReason[] = [];
     const context: RuleContext = {
@@ -91,7 +114,10 @@ export function createEvaluator(pack: PolicyPack, regions: RegionHistory): Evalu
     unsettledPositive(context, tests, found);
     stillInRiskCounty(context, trips);
     affectedCounty(context, trips);
+    isolation(context, crossings, tests);
     arrivalTest(context, trips, tests);
+    purchaseTest(context, purchases, tests);
+    clinicTest(context, visits, tests);
     return { registered, reasons, newestNegative: newestNegative(tests), shownTests: shownTests(pack, tests) };
   };
 

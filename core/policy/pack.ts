@@ -10,7 +10,10 @@ import { FINDING_KINDS, FLAGS, parseInstant, POPUPS, type Instant, type Interval
 
 const flag = z.enum(FLAGS);
 const popup = z.literal(POPUPS);
-const windowDays = z.int().min(1).max(60);
+const days = z.int().min(1).max(60);
+const windowDays = days;
+const hours = z.int().min(1).max(1000);
+const origin = z.string().regex(/^[A-Z]{3}$/, "must be three letters of ISO 3166");
 const instant = z.string().transform((text, context): Instant => {
   const at = parseInstant(text);
   if (at === undefined) context.addIssue({ code: "custom", message: "must be an instant with offset, such as 2022-02-12T00:00:00+08:00" });
@@ -25,7 +28,20 @@ const rulesSchema = z.strictObject({
   popupNumbers: z.strictObject({ numbered: z.boolean() }).optional(),
   stillInRiskCounty: z.strictObject({ flag, windowDays }).nullish(),
   affectedCounty: z.strictObject({ popup, windowDays }).nullish(),
-  arrivalTest: z.strictObject({ popup, withinHours: z.int().min(1).max(1000) }).nullish(),
+  arrivalTest: z.strictObject({ popup, withinHours: hours }).nullish(),
+  isolation: z
+    .strictObject({
+      popup,
+      cityDays: days,
+      cityDaysWithoutHome: days,
+      elsewhereDays: days,
+      originDays: z.record(origin, days),
+      exemptOrigins: z.array(origin),
+      exemptTestWithinHours: hours,
+    })
+    .nullish(),
+  purchaseTest: z.strictObject({ popup, withinHours: hours, lookBackDays: z.int().min(0).max(60) }).nullish(),
+  clinicTest: z.strictObject({ popup, withinHours: hours }).nullish(),
   testAge: z.strictObject({ countsAsDayBeforeUntilHour: z.int().min(0).max(23) }).nullish(),
   testShown: z.strictObject({ elsewhere: z.enum(["never", "uploaded"]) }).nullish(),
 });
@@ -143,6 +159,9 @@ export function parsePack(text: string, file: string): PolicyPack {
       stillInRiskCounty: spansOf("stillInRiskCounty"),
       affectedCounty: spansOf("affectedCounty"),
       arrivalTest: spansOf("arrivalTest"),
+      isolation: spansOf("isolation"),
+      purchaseTest: spansOf("purchaseTest"),
+      clinicTest: spansOf("clinicTest"),
       testAge: spansOf("testAge"),
       testShown: spansOf("testShown"),
     },

@@ -94,6 +94,12 @@ function factText(fact: Fact): string {
     }
     case "test":
       return `${fact.result} test of ${fact.laboratory || "a laboratory"}, sampled ${formatInstant(fact.sampledAt)}, issued ${formatInstant(fact.issuedAt)} ${origin}`;
+    case "crossing":
+      return `entry into the country from ${fact.origin} at ${countyText(fact.port)}, ${formatInstant(fact.at)} ${origin}`;
+    case "purchase":
+      return `purchase of a drug of the class ${fact.drugClass} in ${countyText(fact.county)}, ${formatInstant(fact.at)} ${origin}`;
+    case "clinic-visit":
+      return `visit to a clinic with ${fact.symptom}, ${formatInstant(fact.at)} ${origin}`;
     case "finding":
       return `finding ${fact.finding} by ${fact.authority}: ${fact.ground} ${origin}`;
   }

@@ -5,22 +5,26 @@ import {
   FOREVER,
   provinceOf,
   secondOfDay,
+  type ClinicVisit,
   type Finding,
   type Instant,
   type NegativeTest,
+  type Purchase,
   type ShownTest,
   type Test,
   type Trip,
 } from "../../domain/index.ts";
-import type { RuleContext } from "../evaluate.ts";
+import type { PopupReason, RuleContext } from "../evaluate.ts";
 import { spanAt, type PolicyPack } from "../pack.ts";
+
+const DAY_S = 86_400;
 
 /**
  * POLICY §2.1, arrival in the city, anchored at the arrival: pop-up 4 from 72 h after the first stay in the city that follows one
  * elsewhere, until a negative test sampled at or after the arrival is issued.
  */
 export function arrivalTest(context: RuleContext, trips: readonly Trip[], tests: readonly Test[]): void {
-  const { city, spans, validity } = context.pack;
+  const { city, spans } = context.pack;
   if (spans.arrivalTest.length === 0 || trips.length < 2) return;
   const isHere = (trip: Trip): boolean => provinceOf(trip.county) === city;
   // At equal starts the stay elsewhere comes first, so that the order of delivery doesn't matter.
@@ -31,10 +35,41 @@ export function arrivalTest(context: RuleContext, trips: readonly Trip[], tests:
     const span = spanAt(spans.arrivalTest, stay.from);
     if (!span) continue;
     const from = stay.from + span.parameters.withinHours * 3600;
-    const until = Math.min(firstNegativeSince(tests, stay.from), validity.until);
-    if (from >= until) continue;
-    context.raisePopup({ rule: "arrivalTest", popup: span.parameters.popup, policyFrom: span.from, facts: [stay, stays[i - 1]!], from, until });
+    raiseUntilTested(context, { rule: "arrivalTest", popup: span.parameters.popup, policyFrom: span.from, facts: [stay, stays[i - 1]!], from }, tests, stay.from);
   }
+}
+
+/**
+ * POLICY §2.1, drugs, anchored at the purchase: pop-up 4 from 72 h after one in the city. Purchases of the days before the rule began are due as if made when it
+ * began; a test sampled since the purchase itself satisfies them.
+ */
+export function purchaseTest(context: RuleContext, purchases: readonly Purchase[], tests: readonly Test[]): void {
+  const { city, spans } = context.pack;
+  for (const purchase of purchases) {
+    if (provinceOf(purchase.county) !== city) continue;
+    for (const span of spans.purchaseTest) {
+      const { popup, withinHours, lookBackDays } = span.parameters;
+      if (purchase.at < span.from - lookBackDays * DAY_S || purchase.at >= span.until) continue;
+      const from = Math.max(purchase.at, span.from) + withinHours * 3600;
+      raiseUntilTested(context, { rule: "purchaseTest", popup, policyFrom: span.from, facts: [purchase], from }, tests, purchase.at);
+    }
+  }
+}
+
+/** POLICY §2.1, symptoms at a primary clinic, anchored at the visit: pop-up 4 from 72 h after it. */
+export function clinicTest(context: RuleContext, visits: readonly ClinicVisit[], tests: readonly Test[]): void {
+  for (const visit of visits) {
+    const span = spanAt(context.pack.spans.clinicTest, visit.at);
+    if (!span) continue;
+    const from = visit.at + span.parameters.withinHours * 3600;
+    raiseUntilTested(context, { rule: "clinicTest", popup: span.parameters.popup, policyFrom: span.from, facts: [visit], from }, tests, visit.at);
+  }
+}
+
+/** A pop-up from its deadline until a negative test sampled since `arose` is issued. */
+function raiseUntilTested(context: RuleContext, reason: Omit<PopupReason, "until">, tests: readonly Test[], arose: Instant): void {
+  const until = Math.min(firstNegativeSince(tests, arose), context.pack.validity.until);
+  if (reason.from < until) context.raisePopup({ ...reason, until });
 }
 
 /** The issue of the first negative result whose sample was taken at or after `arose`; FOREVER when there is none. */
