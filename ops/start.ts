@@ -3,7 +3,7 @@
 import { SingleBar } from "cli-progress";
 import { fileURLToPath } from "node:url";
 import { contains, formatInstant, now } from "../core/domain/index.ts";
-import { beijingPack } from "../core/policy/index.ts";
+import { beijingPack, incompleteRules } from "../core/policy/index.ts";
 import { createClient, httpUrl } from "./client.ts";
 import {
   claimForDemo,
@@ -76,7 +76,9 @@ async function bringUp(settings: Settings, folder: DataFolder, state: FolderStat
   writeRun(folder, run);
 
   const clock = folderClock(folder);
-  const { validity } = beijingPack();
+  const pack = beijingPack();
+  const { validity } = pack;
+  for (const rule of incompleteRules(pack)) say(`Incomplete rule ${rule}`);
   if (!contains(validity, now(clock))) {
     say(`No policy is in force at ${formatInstant(now(clock))}: the rules run from ${formatInstant(validity.from)} to ${formatInstant(validity.until)}. Every scan will be answered with no-policy.`);
   }

@@ -96,7 +96,20 @@ export interface ClinicVisit extends FactBase {
   readonly symptom: Symptom;
 }
 
-export type Fact = Trip | Test | Finding | Crossing | Purchase | ClinicVisit;
+/** A registration as a commuter (`until` half-open, null: open). */
+export interface Commuting extends FactBase {
+  readonly kind: "commuting";
+  readonly from: Instant;
+  readonly until: Instant | null;
+}
+
+/** The holder told the community. */
+export interface Report extends FactBase {
+  readonly kind: "report";
+  readonly at: Instant;
+}
+
+export type Fact = Trip | Test | Finding | Crossing | Purchase | ClinicVisit | Commuting | Report;
 export type FactKind = Fact["kind"];
 
 /** Everything known of one holder, in no particular order. */

@@ -24,7 +24,7 @@ export const POPUPS = [0, 1, 2, 3, 4, 5] as const;
 export type Popup = (typeof POPUPS)[number];
 
 /** Every rule that raises flags, by its name in a policy pack. The position is the reason code in an entry: append, never reorder. */
-export const RULES = ["unregistered", "findings", "unsettledPositive", "stillInRiskCounty", "affectedCounty", "arrivalTest", "isolation", "purchaseTest", "clinicTest"] as const;
+export const RULES = ["unregistered", "findings", "unsettledPositive", "stillInRiskCounty", "affectedCounty", "arrivalTest", "isolation", "purchaseTest", "clinicTest", "portCounty", "commuterMark"] as const;
 export type Rule = (typeof RULES)[number];
 
 /** One reason why a flag is active for a while. */

@@ -29,6 +29,8 @@ const CONTENT_TYPES: Record<Feed, Readonly<Record<string, Format>>> = {
   crossings: { "application/x-ndjson": "ndjson" },
   purchases: { "application/x-ndjson": "ndjson" },
   "clinic-visits": { "application/x-ndjson": "ndjson" },
+  commuters: { "application/x-ndjson": "ndjson" },
+  reports: { "application/x-ndjson": "ndjson" },
   "risk-areas": { "application/json": "publication" },
 };
 

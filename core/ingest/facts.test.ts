@@ -22,6 +22,8 @@ const ROWS = {
   crossings: { factId: "crossing-1", document: document(1), at: "2022-06-01T14:00:00+08:00", port: "110113", origin: "FRA", homeSuitable: false },
   purchases: { factId: "purchase-1", document: document(1), at: "2022-06-08T10:00:00+08:00", drugClass: "fever", county: "110105" },
   "clinic-visits": { factId: "visit-1", document: document(1), at: "2022-06-08T10:00:00+08:00", symptom: "dry-cough" },
+  commuters: { factId: "commuter-1", document: document(1), from: "2022-06-01T00:00:00+08:00", to: "2022-07-01T00:00:00+08:00" },
+  reports: { factId: "report-1", document: document(1), at: "2022-06-08T10:00:00+08:00", community: "Invented community" },
   "local-infections": { factId: "infection-1", county: "310101", day: "2022-06-08", count: 3 },
 } satisfies Record<RowFeed, Fields>;
 
@@ -42,7 +44,7 @@ function accepted(feed: RowFeed, changes: Fields = {}, over: Partial<Intake> = {
   return result;
 }
 
-const factRow = (feed: "trips" | "tests" | "findings", changes: Fields = {}, over: Partial<Intake> = {}): Extract<InboxRow, { type: "fact" }> => {
+const factRow = (feed: Exclude<RowFeed, "holders" | "local-infections">, changes: Fields = {}, over: Partial<Intake> = {}): Extract<InboxRow, { type: "fact" }> => {
   const row = accepted(feed, changes, over);
   if (row.type !== "fact") throw new Error(`a row of ${feed} became a ${row.type}`);
   return row;
@@ -91,6 +93,15 @@ describe("a sound row becomes what the inbox keeps", () => {
   });
   test("findings: without level and end", () => {
     expect(findingOf({ to: undefined })).toMatchObject({ level: null, until: null });
+  });
+  test("crossings, purchases and clinic visits", () => {
+    const base = { source: "source-a", revision: 1, knownFrom: NOW };
+    expect(factRow("crossings").fact).toEqual({ ...base, kind: "crossing", at: instant("2022-06-01T14:00:00+08:00"), port: 110_113, origin: "FRA", homeSuitable: false });
+    expect(factRow("purchases").fact).toEqual({ ...base, kind: "purchase", at: instant("2022-06-08T10:00:00+08:00"), drugClass: "fever", county: 110_105 });
+    expect(factRow("clinic-visits").fact).toEqual({ ...base, kind: "clinic-visit", at: instant("2022-06-08T10:00:00+08:00"), symptom: "dry-cough" });
+  });
+  test("crossings: a home that nobody says is unsuitable is suitable", () => {
+    expect(factRow("crossings", { homeSuitable: undefined }).fact).toMatchObject({ homeSuitable: true });
   });
   test("local infections; none at all is a count too", () => {
     expect(infectionOf({ count: 0 })).toMatchObject({ revision: 1, infection: { county: 310_101, day: parseDay("2022-06-08"), count: 0, knownFrom: NOW } });
@@ -150,6 +161,21 @@ describe("a row at fault is refused under the name of its field", () => {
     ["findings: a kind that is none", "findings", { kind: "rumour" }, ["kind"]],
     ["findings: no authority and no ground", "findings", { authority: undefined, ground: undefined }, ["authority", "ground"]],
     ["findings: an unknown field", "findings", { until: "2022-06-15" }, ["until"]],
+    ["crossings: neither document nor phone", "crossings", { document: undefined }, ["document"]],
+    ["crossings: both document and phone", "crossings", { phone: phone(1) }, ["document"]],
+    ["crossings: an unknown port", "crossings", { port: "110199" }, ["port"]],
+    ["crossings: an origin of two letters", "crossings", { origin: "FR" }, ["origin"]],
+    ["crossings: an origin in small letters", "crossings", { origin: "fra" }, ["origin"]],
+    ["crossings: a suitable home as text", "crossings", { homeSuitable: "no" }, ["homeSuitable"]],
+    ["crossings: a county instead of a port", "crossings", { port: undefined, county: "110113" }, ["port", "county"]],
+    ["purchases: neither document nor phone", "purchases", { document: undefined }, ["document"]],
+    ["purchases: a drug class that is none", "purchases", { drugClass: "vitamins" }, ["drugClass"]],
+    ["purchases: an unknown county", "purchases", { county: "999999" }, ["county"]],
+    ["purchases: an unknown field", "purchases", { shop: "x" }, ["shop"]],
+    ["clinic visits: neither document nor phone", "clinic-visits", { document: undefined }, ["document"]],
+    ["clinic visits: a symptom that is none", "clinic-visits", { symptom: "headache" }, ["symptom"]],
+    ["clinic visits: an instant without offset", "clinic-visits", { at: "2022-06-08T10:00:00" }, ["at"]],
+    ["clinic visits: an unknown field", "clinic-visits", { county: "110105" }, ["county"]],
     ["infections: an unknown county", "local-infections", { county: "000000" }, ["county"]],
     ["infections: a count below 0", "local-infections", { count: -1 }, ["count"]],
     ["infections: an instant where a day is needed", "local-infections", { day: "2022-06-08T00:00:00+08:00" }, ["day"]],
@@ -220,6 +246,9 @@ describe("time", () => {
     expect(fieldsOf(refusals("findings", { from: at(0), to: at(0) }))).toEqual(["to"]);
     expect(fieldsOf(refusals("findings", { from: "2022-06-08", to: "2022-06-07" }))).toEqual(["to"]);
   });
+  test.each(["crossings", "purchases", "clinic-visits"] as const)("%s: a bare date binds from its beginning", (feed) => {
+    expect(factRow(feed, { at: "2022-06-08" }).fact).toMatchObject({ at: TODAY - DAY_S });
+  });
   test("a finding may be about the future, as far as its end goes", () => {
     expect(findingOf({ from: at(0), to: at(14 * DAY_S) }).until).toBe(NOW + 14 * DAY_S);
   });
@@ -229,6 +258,9 @@ describe("time", () => {
     ["a trip's end", "trips", (m) => ({ to: m }), "to"],
     ["a sampling", "tests", (m) => ({ sampledAt: m, issuedAt: m }), "sampledAt"],
     ["an issue", "tests", (m) => ({ issuedAt: m }), "issuedAt"],
+    ["a crossing", "crossings", (m) => ({ at: m }), "at"],
+    ["a purchase", "purchases", (m) => ({ at: m }), "at"],
+    ["a visit", "clinic-visits", (m) => ({ at: m }), "at"],
   ];
   test.each(ahead)("%s 60 s ahead is a clock that runs fast, 61 s is the future", (_, feed, changes, field) => {
     expect(refusals(feed, changes(at(60)))).toEqual([]);
@@ -293,6 +325,12 @@ describe("the instant at which a fact became known", () => {
     expect(findingOf({}, history).knownFrom).toBe(instant("2022-06-08T00:00:00+08:00"));
     expect(infectionOf({}, history).infection.knownFrom).toBe(TODAY - DAY_S);
   });
+  test("in history: the crossing, the purchase, the visit itself", () => {
+    for (const feed of ["crossings", "purchases", "clinic-visits"] as const) {
+      const { fact } = factRow(feed, {}, { isHistory: true });
+      expect(fact).toMatchObject({ knownFrom: (fact as { at?: number }).at });
+    }
+  });
   test("in history: never after the arrival, so that what a bare date of today says counts at once", () => {
     expect(testOf({ issuedAt: "2022-06-09" }, { isHistory: true }).knownFrom).toBe(NOW);
     expect(findingOf({ from: formatInstant(NOW + 3600) }, { isHistory: true }).knownFrom).toBe(NOW);
@@ -310,9 +348,12 @@ describe("a fact's key", () => {
       accepted("trips", id),
       accepted("tests", id),
       accepted("findings", id),
+      accepted("crossings", id),
+      accepted("purchases", id),
+      accepted("clinic-visits", id),
       accepted("local-infections", id),
       accepted("trips", { factId: "other" }),
-      ...(["trips", "tests", "findings", "local-infections"] as const).map((feed) => accepted(feed, id, { source: "source-b" })),
+      ...ROW_FEEDS.filter((feed) => feed !== "holders").map((feed) => accepted(feed, id, { source: "source-b" })),
     ].map(keyOf);
     expect(new Set(keys).size).toBe(keys.length);
   });

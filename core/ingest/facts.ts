@@ -52,7 +52,7 @@ export interface Intake {
 }
 
 /** Feeds whose rows stand one to a line; `risk-areas` comes as one list. */
-export const ROW_FEEDS = ["holders", "trips", "tests", "local-infections", "findings", "crossings", "purchases", "clinic-visits"] as const;
+export const ROW_FEEDS = ["holders", "trips", "tests", "local-infections", "findings", "crossings", "purchases", "clinic-visits", "commuters", "reports"] as const;
 export type RowFeed = (typeof ROW_FEEDS)[number];
 
 /** How far a sender's clock may run ahead. */
@@ -125,6 +125,8 @@ const SCHEMAS = {
   }),
   purchases: z.strictObject({ factId, revision, ...subject, at: moment, drugClass: z.enum(DRUG_CLASSES), county }),
   "clinic-visits": z.strictObject({ factId, revision, ...subject, at: moment, symptom: z.enum(SYMPTOMS) }),
+  commuters: z.strictObject({ factId, revision, ...subject, from: moment, to: moment.optional() }),
+  reports: z.strictObject({ factId, revision, ...subject, at: moment, community: words }),
   "local-infections": z.strictObject({ factId, revision, county, day, count: z.int().min(0).max(100_000_000) }),
 } satisfies Record<RowFeed, z.ZodType>;
 
@@ -197,6 +199,18 @@ const READERS: { [Feed in RowFeed]: (row: Row<Feed>, intake: Intake) => InboxRow
     const at = bindsFrom(row.at);
     const { symptom } = row;
     return notAhead("at", row.at, intake) ?? factRow(row, intake, at, (base) => ({ ...base, kind: "clinic-visit", at, symptom }));
+  },
+
+  commuters(row, intake) {
+    const from = bindsFrom(row.from);
+    const until = row.to ? endOf(row.to) : null;
+    if (until !== null && until <= from) return { field: "to", reason: "lies before from: a registration can't end before it began" };
+    return factRow(row, intake, from, (base) => ({ ...base, kind: "commuting", from, until }));
+  },
+
+  reports(row, intake) {
+    const at = freesAt(row.at);
+    return notAhead("at", row.at, intake) ?? factRow(row, intake, at, (base) => ({ ...base, kind: "report", at }));
   },
 
   "local-infections"(row, { keyring, source, now, isHistory }) {

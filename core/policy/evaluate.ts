@@ -6,6 +6,7 @@ import {
   clip,
   provinceOf,
   type ClinicVisit,
+  type Commuting,
   type CountyCode,
   type Crossing,
   type Finding,
@@ -16,15 +17,16 @@ import {
   type Popup,
   type Purchase,
   type RegionHistory,
+  type Report,
   type Test,
   type Trip,
   type Verdict,
 } from "../domain/index.ts";
 import type { PolicyPack } from "./pack.ts";
 import { findings, unregistered } from "./rules/findings.ts";
-import { affectedCounty, affectedIntervals, stillInRiskCounty } from "./rules/risk.ts";
+import { affectedCounty, affectedIntervals, portCounty, stillInRiskCounty } from "./rules/risk.ts";
 import { isolation } from "./rules/entry.ts";
-import { arrivalTest, clinicTest, newestNegative, purchaseTest, shownTests, unsettledPositive } from "./rules/tests.ts";
+import { arrivalTest, clinicTest, commuterMark, newestNegative, purchaseTest, shownTests, unsettledPositive } from "./rules/tests.ts";
 
 export type PopupReason = Omit<FlagReason, "flag"> & { readonly popup: Popup };
 
@@ -73,6 +75,8 @@ export function createEvaluator(pack: PolicyPack, regions: RegionHistory): Evalu
     const crossings: Crossing[] = [];
     const purchases: Purchase[] = [];
     const visits: ClinicVisit[] = [];
+    const registrations: Commuting[] = [];
+    const reports: Report[] = [];
     for (const fact of facts) {
       switch (fact.kind) {
         case "trip":
@@ -92,6 +96,12 @@ export function createEvaluator(pack: PolicyPack, regions: RegionHistory): Evalu
           break;
         case "clinic-visit":
           visits.push(fact);
+          break;
+        case "commuting":
+          registrations.push(fact);
+          break;
+        case "report":
+          reports.push(fact);
       }
     }
     const reasons: FlagReason[] = [];
@@ -115,7 +125,9 @@ export function createEvaluator(pack: PolicyPack, regions: RegionHistory): Evalu
     stillInRiskCounty(context, trips);
     affectedCounty(context, trips);
     isolation(context, crossings, tests);
-    arrivalTest(context, trips, tests);
+    portCounty(context, trips, reports);
+    commuterMark(context, registrations, tests);
+    arrivalTest(context, trips, tests, registrations);
     purchaseTest(context, purchases, tests);
     clinicTest(context, visits, tests);
     return { registered, reasons, newestNegative: newestNegative(tests), shownTests: shownTests(pack, tests) };

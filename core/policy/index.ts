@@ -1,5 +1,5 @@
 // Policy: dated rules as data, and what they make of evidence.
 
 export { createEvaluator, type Evaluator } from "./evaluate.ts";
-export { beijingPack, PackError, parsePack, spanAt, type PolicyPack, type RuleName } from "./pack.ts";
+export { beijingPack, incompleteRules, PackError, parsePack, spanAt, type PolicyPack, type RuleName } from "./pack.ts";
 export { venueRule } from "./venue.ts";

@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { isMap, isNode, isScalar, LineCounter, parseDocument } from "yaml";
 import { z } from "zod";
-import { FINDING_KINDS, FLAGS, parseInstant, POPUPS, type Instant, type Interval } from "../domain/index.ts";
+import { allCounties, FINDING_KINDS, FLAGS, parseInstant, POPUPS, type CountyCode, type Instant, type Interval } from "../domain/index.ts";
 
 const flag = z.enum(FLAGS);
 const popup = z.literal(POPUPS);
@@ -42,6 +42,8 @@ const rulesSchema = z.strictObject({
     .nullish(),
   purchaseTest: z.strictObject({ popup, withinHours: hours, lookBackDays: z.int().min(0).max(60) }).nullish(),
   clinicTest: z.strictObject({ popup, withinHours: hours }).nullish(),
+  portCounty: z.strictObject({ popup, windowDays }).nullish(),
+  commuterMark: z.strictObject({ flag, days }).nullish(),
   testAge: z.strictObject({ countsAsDayBeforeUntilHour: z.int().min(0).max(23) }).nullish(),
   testShown: z.strictObject({ elsewhere: z.enum(["never", "uploaded"]) }).nullish(),
 });
@@ -50,6 +52,7 @@ const packSchema = z.strictObject({
   pack: z.string().regex(/^[a-z0-9-]+$/),
   city: z.int().min(11).max(91),
   until: instant,
+  portCounties: z.array(z.int().refine((code) => allCounties().has(code), "must be the code of a county on the list of 2021-10-31")).default([]),
   policies: z
     .array(z.strictObject({ from: instant, title: z.strictObject({ zh: z.string(), en: z.string() }), rules: rulesSchema }))
     .min(1),
@@ -71,6 +74,8 @@ export interface PolicyPack {
   readonly id: number;
   /** Province code of the city's own counties. */
   readonly city: number;
+  /** Counties with a land-border port; empty: nobody has loaded a list, and the rule about them is incomplete. */
+  readonly portCounties: readonly CountyCode[];
   /** When any policy is in force. */
   readonly validity: Interval;
   /** Where each policy begins, ascending. */
@@ -119,7 +124,7 @@ export function parsePack(text: string, file: string): PolicyPack {
       }),
     );
   }
-  const { pack: name, city, until, policies } = parsed.data;
+  const { pack: name, city, until, portCounties, policies } = parsed.data;
   const starts = [...policies.map((p) => p.from), until];
   const disorder = policies.findIndex((p, i) => p.from >= starts[i + 1]!);
   if (disorder >= 0) {
@@ -149,6 +154,7 @@ export function parsePack(text: string, file: string): PolicyPack {
     fingerprint: fingerprint.toString("hex"),
     id: fingerprint.readUInt16LE(0),
     city,
+    portCounties,
     validity: { from: starts[0]!, until },
     policies: policies.map(({ from, title }) => ({ from, title })),
     spans: {
@@ -162,10 +168,18 @@ export function parsePack(text: string, file: string): PolicyPack {
       isolation: spansOf("isolation"),
       purchaseTest: spansOf("purchaseTest"),
       clinicTest: spansOf("clinicTest"),
+      portCounty: spansOf("portCounty"),
+      commuterMark: spansOf("commuterMark"),
       testAge: spansOf("testAge"),
       testShown: spansOf("testShown"),
     },
   };
+}
+
+/** What a pack says too little about for one of its rules to work whole, in words for the operator. */
+export function incompleteRules(pack: PolicyPack): string[] {
+  const isWanting = pack.spans.portCounty.length > 0 && pack.portCounties.length === 0;
+  return isWanting ? ["portCounty: no list of port counties is loaded (portCounties of the pack), so that nobody gets its pop-up"] : [];
 }
 
 /** The stretch of a rule that holds at an instant, if any. */

@@ -100,6 +100,10 @@ function factText(fact: Fact): string {
       return `purchase of a drug of the class ${fact.drugClass} in ${countyText(fact.county)}, ${formatInstant(fact.at)} ${origin}`;
     case "clinic-visit":
       return `visit to a clinic with ${fact.symptom}, ${formatInstant(fact.at)} ${origin}`;
+    case "commuting":
+      return `registered as a commuter from ${formatInstant(fact.from)}${fact.until === null ? "" : ` until ${formatInstant(fact.until)}`} ${origin}`;
+    case "report":
+      return `told the community at ${formatInstant(fact.at)} ${origin}`;
     case "finding":
       return `finding ${fact.finding} by ${fact.authority}: ${fact.ground} ${origin}`;
   }

@@ -11,6 +11,7 @@ import {
   type CountyRisk,
   type Instant,
   type Interval,
+  type Report,
   type Trip,
 } from "../../domain/index.ts";
 import type { RuleContext } from "../evaluate.ts";
@@ -54,6 +55,24 @@ export function affectedCounty(context: RuleContext, trips: readonly Trip[]): vo
         context.raisePopup({ rule: "affectedCounty", popup, policyFrom: span.from, facts: [trip], ...during });
       }
     });
+  }
+}
+
+/**
+ * POLICY §2, pop-up 5, anchored at now: a stay within the last W days in a county with a land-border port. It begins with the stay; once the holder, in the city,
+ * has told the community, the stays that were over by then raise it no more. No test clears it.
+ */
+export function portCounty(context: RuleContext, trips: readonly Trip[], reports: readonly Report[]): void {
+  const { city, portCounties, spans } = context.pack;
+  const isHereAt = (at: Instant): boolean => trips.some((t) => provinceOf(t.county) === city && t.from <= at && at <= (t.to ?? FOREVER));
+  for (const trip of trips) {
+    if (!portCounties.includes(trip.county)) continue;
+    const told = reports.filter((r) => trip.to !== null && trip.to < r.at && isHereAt(r.at)).map((r) => r.at);
+    for (const span of spans.portCounty) {
+      const windowUntil = trip.to === null ? FOREVER : windowEnd({ lastDay: dayOf(trip.to), windowDays: span.parameters.windowDays });
+      const until = Math.min(windowUntil, span.until, ...told);
+      context.raisePopup({ rule: "portCounty", popup: span.parameters.popup, policyFrom: span.from, facts: [trip], from: Math.max(trip.from, span.from), until });
+    }
   }
 }
 

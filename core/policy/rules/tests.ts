@@ -6,6 +6,7 @@ import {
   provinceOf,
   secondOfDay,
   type ClinicVisit,
+  type Commuting,
   type Finding,
   type Instant,
   type NegativeTest,
@@ -23,7 +24,7 @@ const DAY_S = 86_400;
  * POLICY §2.1, arrival in the city, anchored at the arrival: pop-up 4 from 72 h after the first stay in the city that follows one
  * elsewhere, until a negative test sampled at or after the arrival is issued.
  */
-export function arrivalTest(context: RuleContext, trips: readonly Trip[], tests: readonly Test[]): void {
+export function arrivalTest(context: RuleContext, trips: readonly Trip[], tests: readonly Test[], registrations: readonly Commuting[]): void {
   const { city, spans } = context.pack;
   if (spans.arrivalTest.length === 0 || trips.length < 2) return;
   const isHere = (trip: Trip): boolean => provinceOf(trip.county) === city;
@@ -33,7 +34,8 @@ export function arrivalTest(context: RuleContext, trips: readonly Trip[], tests:
     const stay = stays[i]!;
     if (!isHere(stay) || isHere(stays[i - 1]!)) continue;
     const span = spanAt(spans.arrivalTest, stay.from);
-    if (!span) continue;
+    // Commuters keep a rule of their own.
+    if (!span || registrations.some((r) => isRegisteredAt(r, stay.from))) continue;
     const from = stay.from + span.parameters.withinHours * 3600;
     raiseUntilTested(context, { rule: "arrivalTest", popup: span.parameters.popup, policyFrom: span.from, facts: [stay, stays[i - 1]!], from }, tests, stay.from);
   }
@@ -64,6 +66,27 @@ export function clinicTest(context: RuleContext, visits: readonly ClinicVisit[],
     const from = visit.at + span.parameters.withinHours * 3600;
     raiseUntilTested(context, { rule: "clinicTest", popup: span.parameters.popup, policyFrom: span.from, facts: [visit], from }, tests, visit.at);
   }
+}
+
+/**
+ * POLICY §3, anchored at now: a registered commuter is marked for so many days from the issue of a negative test that came while registered; a later test renews
+ * the mark, the end of the registration ends it.
+ */
+export function commuterMark(context: RuleContext, registrations: readonly Commuting[], tests: readonly Test[]): void {
+  for (const registration of registrations) {
+    for (const test of tests) {
+      if (test.result !== "negative" || !isRegisteredAt(registration, test.issuedAt)) continue;
+      for (const span of context.pack.spans.commuterMark) {
+        const { flag, days } = span.parameters;
+        const until = Math.min(test.issuedAt + days * DAY_S, span.until, registration.until ?? FOREVER);
+        context.raise({ rule: "commuterMark", flag, policyFrom: span.from, facts: [test, registration], from: Math.max(test.issuedAt, span.from), until });
+      }
+    }
+  }
+}
+
+function isRegisteredAt({ from, until }: Commuting, at: Instant): boolean {
+  return from <= at && at < (until ?? FOREVER);
 }
 
 /** A pop-up from its deadline until a negative test sampled since `arose` is issued. */
