@@ -10,6 +10,8 @@ export interface DeliveryAnswer {
   readonly batch: string;
   readonly accepted: number;
   readonly refused: readonly RowFault[];
+  /** When more were refused than are listed. */
+  readonly refusedCount?: number;
 }
 
 export interface BatchState {

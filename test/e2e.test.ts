@@ -267,7 +267,7 @@ describe("from feed to gate", () => {
     const first = await cli(["import", "holders", file, "--data", folder]);
     expect(first.status).toBe(1);
     expect(first.out).toContain("refused line 2: documents.0.number");
-    expect(first.out).toContain("2 accepted, 1 faults in refused rows, 2 entries changed");
+    expect(first.out).toContain("2 accepted, 1 refused, 2 entries changed");
     expect((await cli(["import", "holders", file, "--data", folder])).out).toContain("2 accepted");
     const scanned = await cli(["scan", "--data", folder], inventedNumber(6));
     expect(JSON.parse(scanned.out)).toMatchObject({ pass: true, status: "clear" });

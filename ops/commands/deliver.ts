@@ -2,7 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import { SingleBar } from "cli-progress";
-import { createKeyring } from "../../core/access/index.ts";
+import { createKeyring, type RowFault } from "../../core/access/index.ts";
 import { contentTypesOf, FEEDS, isFeed, type Feed } from "../../core/ingest/index.ts";
 import { createClient, localDeliveryHeaders, ServiceError } from "../client.ts";
 import { dataFolder, folderClock, type DataFolder } from "../dataFolder.ts";
@@ -28,18 +28,24 @@ export async function importFile(words: readonly string[], settings: Settings, s
   const bar = new SingleBar({ format: "  {bar} {percentage} % | {value} of {total} batches applied", noTTYOutput: false });
   bar.start(parts.length, 0);
   let accepted = 0;
-  const refused: string[] = [];
+  let refusedRows = 0;
   const delivered: string[] = [];
+  const faults: string[] = [];
+  const note = (errors: readonly RowFault[], firstLine: number): void => {
+    for (const { line, field, reason } of errors) faults.push(`refused line ${line + firstLine - 1}: ${field} ${reason}`);
+  };
   for (const [i, { body, firstLine }] of parts.entries()) {
     const id = `import-${name}-${i}`;
     try {
       const answer = await client.deliver(feed, id, body, contentType);
       accepted += answer.accepted;
+      refusedRows += answer.refusedCount ?? new Set(answer.refused.map((r) => r.line)).size;
       delivered.push(id);
-      for (const r of answer.refused) refused.push(`line ${r.line + firstLine - 1}: ${r.field} ${r.reason}`);
+      note(answer.refused, firstLine);
     } catch (error) {
       if (!(error instanceof ServiceError) || error.status !== 422) throw error;
-      for (const r of error.errors) refused.push(`line ${r.line + firstLine - 1}: ${r.field} ${r.reason}`);
+      refusedRows += body.split("\n").filter((line) => line.trim() !== "").length;
+      note(error.errors, firstLine);
       bar.increment();
     }
   }
@@ -54,9 +60,9 @@ export async function importFile(words: readonly string[], settings: Settings, s
     bar.increment();
   }
   bar.stop();
-  refused.forEach((line) => say(`refused ${line}`));
-  say(`${accepted} accepted, ${refused.length} faults in refused rows, ${entriesChanged} entries changed`);
-  return refused.length === 0;
+  faults.forEach(say);
+  say(`${accepted} accepted, ${refusedRows} refused, ${entriesChanged} entries changed`);
+  return refusedRows === 0;
 }
 
 /** Prints the headers that sign a delivery; its body comes on standard input. */
