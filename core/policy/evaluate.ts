@@ -5,21 +5,15 @@
 import {
   clip,
   provinceOf,
-  type ClinicVisit,
-  type Commuting,
   type CountyCode,
-  type Crossing,
-  type Finding,
+  type Fact,
+  type FactKind,
   type Flag,
   type FlagReason,
   type HolderEvidence,
   type Interval,
   type Popup,
-  type Purchase,
   type RegionHistory,
-  type Report,
-  type Test,
-  type Trip,
   type Verdict,
 } from "../domain/index.ts";
 import type { PolicyPack } from "./pack.ts";
@@ -29,6 +23,8 @@ import { isolation } from "./rules/entry.ts";
 import { arrivalTest, clinicTest, commuterMark, newestNegative, purchaseTest, shownTests, unsettledPositive } from "./rules/tests.ts";
 
 export type PopupReason = Omit<FlagReason, "flag"> & { readonly popup: Popup };
+
+type FactsByKind = { readonly [Kind in FactKind]: Extract<Fact, { kind: Kind }>[] };
 
 /** What a rule sees, and how it speaks. */
 export interface RuleContext {
@@ -69,41 +65,9 @@ export function createEvaluator(pack: PolicyPack, regions: RegionHistory): Evalu
   };
 
   const evaluate = ({ registered, facts }: HolderEvidence): Verdict => {
-    const trips: Trip[] = [];
-    const tests: Test[] = [];
-    const found: Finding[] = [];
-    const crossings: Crossing[] = [];
-    const purchases: Purchase[] = [];
-    const visits: ClinicVisit[] = [];
-    const registrations: Commuting[] = [];
-    const reports: Report[] = [];
-    for (const fact of facts) {
-      switch (fact.kind) {
-        case "trip":
-          trips.push(fact);
-          break;
-        case "test":
-          tests.push(fact);
-          break;
-        case "finding":
-          found.push(fact);
-          break;
-        case "crossing":
-          crossings.push(fact);
-          break;
-        case "purchase":
-          purchases.push(fact);
-          break;
-        case "clinic-visit":
-          visits.push(fact);
-          break;
-        case "commuting":
-          registrations.push(fact);
-          break;
-        case "report":
-          reports.push(fact);
-      }
-    }
+    const known: FactsByKind = { trip: [], test: [], finding: [], crossing: [], purchase: [], "clinic-visit": [], commuting: [], report: [] };
+    for (const fact of facts) (known[fact.kind] as Fact[]).push(fact);
+    const { trip: trips, test: tests, commuting: registrations } = known;
     const reasons: FlagReason[] = [];
     const context: RuleContext = {
       pack,
@@ -120,16 +84,16 @@ export function createEvaluator(pack: PolicyPack, regions: RegionHistory): Evalu
       },
     };
     unregistered(context, registered);
-    findings(context, found);
-    unsettledPositive(context, tests, found);
+    findings(context, known.finding);
+    unsettledPositive(context, tests, known.finding);
     stillInRiskCounty(context, trips);
     affectedCounty(context, trips);
-    isolation(context, crossings, tests);
-    portCounty(context, trips, reports);
+    isolation(context, known.crossing, tests);
+    portCounty(context, trips, known.report);
     commuterMark(context, registrations, tests);
     arrivalTest(context, trips, tests, registrations);
-    purchaseTest(context, purchases, tests);
-    clinicTest(context, visits, tests);
+    purchaseTest(context, known.purchase, tests);
+    clinicTest(context, known["clinic-visit"], tests);
     return { registered, reasons, newestNegative: newestNegative(tests), shownTests: shownTests(pack, tests) };
   };
 
