@@ -78,7 +78,7 @@ function factsOf({ trips = [], tests = [], findings = [], crossings = [], purcha
         ...base,
         kind: "test",
         sampledAt: Math.min(freesAt(moment(t.sampledAt)), freesAt(moment(t.issuedAt))),
-        issuedAt: freesAt(moment(t.issuedAt)),
+        issuedAt: t.result === "positive" ? bindsFrom(moment(t.issuedAt)) : freesAt(moment(t.issuedAt)),
         result: t.result,
         laboratory: t.laboratory ?? "",
         county: Number(t.county ?? "110105"),

@@ -427,6 +427,8 @@ const infectionRow = fc.tuple(factBase, fc.constantFrom(...COUNTIES), fc.constan
 const holderRow = fc.tuple(fc.subarray(DOCUMENTS, { minLength: 1, maxLength: 3 }), fc.subarray(PHONES)).map(([documents, phones]) => holder(documents, phones));
 const crossingRow = fc.tuple(factBase, someSubject, dayIn(1, 20), fc.constantFrom("FRA", "MAC")).map(([base, subject, at, origin]) => ({ ...base, ...subject, at: formatInstant(at), port: "110113", origin }));
 const purchaseRow = fc.tuple(factBase, someSubject, dayIn(1, 8), fc.constantFrom("fever", "cough")).map(([base, subject, at, drugClass]) => ({ ...base, ...subject, at: formatInstant(at), drugClass, county: CHAOYANG }));
+const commuterRow = fc.tuple(factBase, someSubject, dayIn(0, 30)).map(([base, subject, from]) => ({ ...base, ...subject, from: formatInstant(from) }));
+const reportRow = fc.tuple(factBase, someSubject, dayIn(0, 10)).map(([base, subject, at]) => ({ ...base, ...subject, at: formatInstant(at), community: "x" }));
 const list = fc.tuple(fc.constantFrom("2022-06-01 08时", "2022-06-05 17时", "2022-06-09 07时"), fc.subarray([SHANGHAI_HUANGPU, SHANGHAI_XUHUI])).map(([time, places]) => [publication(time, places)]);
 const some = (row: fc.Arbitrary<object>): fc.Arbitrary<object[]> => fc.array(row, { minLength: 1, maxLength: 5 });
 const randomBatch: fc.Arbitrary<RandomBatch> = fc.oneof(
@@ -436,6 +438,8 @@ const randomBatch: fc.Arbitrary<RandomBatch> = fc.oneof(
   some(findingRow).map((rows) => ({ feed: "findings" as const, rows })),
   some(crossingRow).map((rows) => ({ feed: "crossings" as const, rows })),
   some(purchaseRow).map((rows) => ({ feed: "purchases" as const, rows })),
+  some(commuterRow).map((rows) => ({ feed: "commuters" as const, rows })),
+  some(reportRow).map((rows) => ({ feed: "reports" as const, rows })),
   some(infectionRow).map((rows) => ({ feed: "local-infections" as const, rows })),
   list.map((rows) => ({ feed: "risk-areas" as const, rows })),
 );

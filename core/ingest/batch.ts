@@ -2,9 +2,9 @@
 // Promises: every row is either kept or answered with line, field and reason; a row at fault harms no other.
 // Not here: signatures, storing.
 
-import { isRefusal, type Refusal } from "../domain/index.ts";
+import { formatInstant, isRefusal, type Refusal } from "../domain/index.ts";
 import type { RowFault } from "../access/index.ts";
-import { readRow, ROW_FEEDS, type InboxRow, type Intake, type RowFeed } from "./facts.ts";
+import { AHEAD_S_MAX, readRow, ROW_FEEDS, type InboxRow, type Intake, type RowFeed } from "./facts.ts";
 import { readHl7Rows } from "./hl7.ts";
 import { readPublication } from "./riskAreas.ts";
 import type { ReadRow } from "./rows.ts";
@@ -107,7 +107,7 @@ function readRiskAreas(text: string, { now, isHistory }: Intake): ReadBatch {
   const refuseWhole = (refusal: Refusal): ReadBatch => ({ rows: [], accepted: 0, refusedCount: 1, refused: [{ line: 1, ...refusal }], ignored: 0 });
   if (isRefusal(read)) return refuseWhole(read);
   const { publishedAt, counties, accepted, refused } = read;
-  if (publishedAt > now) return refuseWhole({ field: "data.end_update_time", reason: "lies in the future" });
-  const publication = { publishedAt, knownFrom: isHistory ? publishedAt : now, counties: [...counties] };
+  if (publishedAt > now + AHEAD_S_MAX) return refuseWhole({ field: "data.end_update_time", reason: `lies in the future: it is ${formatInstant(now)} here` });
+  const publication = { publishedAt, knownFrom: isHistory ? Math.min(publishedAt, now) : now, counties: [...counties] };
   return { rows: [{ type: "publication", publication }], accepted, refusedCount: refused.length, refused: refused.slice(0, FAULTS_MAX), ignored: 0 };
 }

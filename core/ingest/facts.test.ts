@@ -103,6 +103,14 @@ describe("a sound row becomes what the inbox keeps", () => {
   test("crossings: a home that nobody says is unsuitable is suitable", () => {
     expect(factRow("crossings", { homeSuitable: undefined }).fact).toMatchObject({ homeSuitable: true });
   });
+  test("commuters, with an end and without", () => {
+    const base = { source: "source-a", revision: 1, knownFrom: NOW, kind: "commuting" };
+    expect(factRow("commuters").fact).toEqual({ ...base, from: instant("2022-06-01T00:00:00+08:00"), until: instant("2022-07-01T00:00:00+08:00") });
+    expect(factRow("commuters", { to: undefined }).fact).toMatchObject({ until: null });
+  });
+  test("reports", () => {
+    expect(factRow("reports").fact).toEqual({ source: "source-a", revision: 1, knownFrom: NOW, kind: "report", at: instant("2022-06-08T10:00:00+08:00") });
+  });
   test("local infections; none at all is a count too", () => {
     expect(infectionOf({ count: 0 })).toMatchObject({ revision: 1, infection: { county: 310_101, day: parseDay("2022-06-08"), count: 0, knownFrom: NOW } });
   });
@@ -176,6 +184,12 @@ describe("a row at fault is refused under the name of its field", () => {
     ["clinic visits: a symptom that is none", "clinic-visits", { symptom: "headache" }, ["symptom"]],
     ["clinic visits: an instant without offset", "clinic-visits", { at: "2022-06-08T10:00:00" }, ["at"]],
     ["clinic visits: an unknown field", "clinic-visits", { county: "110105" }, ["county"]],
+    ["commuters: neither document nor phone", "commuters", { document: undefined }, ["document"]],
+    ["commuters: an end that is no moment", "commuters", { to: "July" }, ["to"]],
+    ["commuters: an unknown field", "commuters", { company: "x" }, ["company"]],
+    ["reports: neither document nor phone", "reports", { document: undefined }, ["document"]],
+    ["reports: to no community", "reports", { community: undefined }, ["community"]],
+    ["reports: an unknown field", "reports", { street: "x" }, ["street"]],
     ["infections: an unknown county", "local-infections", { county: "000000" }, ["county"]],
     ["infections: a count below 0", "local-infections", { count: -1 }, ["count"]],
     ["infections: an instant where a day is needed", "local-infections", { day: "2022-06-08T00:00:00+08:00" }, ["day"]],
@@ -249,6 +263,13 @@ describe("time", () => {
   test.each(["crossings", "purchases", "clinic-visits"] as const)("%s: a bare date binds from its beginning", (feed) => {
     expect(factRow(feed, { at: "2022-06-08" }).fact).toMatchObject({ at: TODAY - DAY_S });
   });
+  test("a registration of one bare date lasts that whole day; one without length is refused", () => {
+    expect(factRow("commuters", { from: "2022-06-08", to: "2022-06-08" }).fact).toMatchObject({ from: TODAY - DAY_S, until: TODAY });
+    expect(fieldsOf(refusals("commuters", { from: at(0), to: at(0) }))).toEqual(["to"]);
+  });
+  test("a report of a bare date counts to its end: it frees", () => {
+    expect(factRow("reports", { at: "2022-06-08" }).fact).toMatchObject({ at: TODAY - 1 });
+  });
   test("a finding may be about the future, as far as its end goes", () => {
     expect(findingOf({ from: at(0), to: at(14 * DAY_S) }).until).toBe(NOW + 14 * DAY_S);
   });
@@ -261,6 +282,7 @@ describe("time", () => {
     ["a crossing", "crossings", (m) => ({ at: m }), "at"],
     ["a purchase", "purchases", (m) => ({ at: m }), "at"],
     ["a visit", "clinic-visits", (m) => ({ at: m }), "at"],
+    ["a report", "reports", (m) => ({ at: m }), "at"],
   ];
   test.each(ahead)("%s 60 s ahead is a clock that runs fast, 61 s is the future", (_, feed, changes, field) => {
     expect(refusals(feed, changes(at(60)))).toEqual([]);
@@ -285,7 +307,7 @@ describe("time", () => {
 });
 
 describe("words of a source", () => {
-  const places: [RowFeed, string][] = [["tests", "laboratory"], ["findings", "authority"], ["findings", "ground"], ["findings", "level"]];
+  const places: [RowFeed, string][] = [["tests", "laboratory"], ["findings", "authority"], ["findings", "ground"], ["findings", "level"], ["reports", "community"]];
   const spellings: [string, string][] = [
     ["a resident ID", residentId(1)],
     ["a resident ID with blanks", `contact of ${residentId(1).slice(0, 6)} ${residentId(1).slice(6, 14)} ${residentId(1).slice(14)}`],
@@ -351,6 +373,8 @@ describe("a fact's key", () => {
       accepted("crossings", id),
       accepted("purchases", id),
       accepted("clinic-visits", id),
+      accepted("commuters", id),
+      accepted("reports", id),
       accepted("local-infections", id),
       accepted("trips", { factId: "other" }),
       ...ROW_FEEDS.filter((feed) => feed !== "holders").map((feed) => accepted(feed, id, { source: "source-b" })),
@@ -382,7 +406,7 @@ describe("numbers", () => {
   const wordsOf = ({ number, phone }: Secrets): fc.Arbitrary<string> =>
     fc.constantFrom("same carriage", number, phone, `see ${number}, please`, `call ${phone}.`, `+86${phone}`, `2022-06-08 ${phone}`, `${number.slice(0, 10)} ${number.slice(10)}`, `${phone.slice(0, 3)}-${phone.slice(3)}`);
   const names = ({ number, phone }: Secrets): fc.Arbitrary<string> => fc.constantFrom("town", number, phone, `no ${number}`, `x${phone}`);
-  const KEPT_WORDS = new Set(["laboratory", "authority", "ground", "level"]);
+  const KEPT_WORDS = new Set(["laboratory", "authority", "ground", "level", "community"]);
 
   const rowOf = (feed: RowFeed, secret: Secrets): Fields => {
     const subject = { documents: [{ type: "resident-id", number: secret.number }], phones: [secret.phone] };

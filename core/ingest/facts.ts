@@ -56,7 +56,7 @@ export const ROW_FEEDS = ["holders", "trips", "tests", "local-infections", "find
 export type RowFeed = (typeof ROW_FEEDS)[number];
 
 /** How far a sender's clock may run ahead. */
-const AHEAD_S_MAX = 60;
+export const AHEAD_S_MAX = 60;
 const DOCUMENTS_MAX = 16;
 
 const documentSchema = z.strictObject({ type: z.string(), number: z.string().max(64), issuer: z.string().max(8).optional() });
@@ -168,7 +168,8 @@ const READERS: { [Feed in RowFeed]: (row: Row<Feed>, intake: Intake) => InboxRow
   tests(row, intake) {
     if (bindsFrom(row.sampledAt) > freesAt(row.issuedAt)) return { field: "issuedAt", reason: "lies before sampledAt: a result can't be issued before its sample was taken" };
     const ahead = notAhead("sampledAt", row.sampledAt, intake) ?? notAhead("issuedAt", row.issuedAt, intake);
-    const issuedAt = freesAt(row.issuedAt);
+    // A bare date of a positive result binds from the day's start; any other frees, or does nothing, at its end.
+    const issuedAt = row.result === "positive" ? bindsFrom(row.issuedAt) : freesAt(row.issuedAt);
     // A sampling date without time counts to the day's end, but never behind the result itself.
     const sampledAt = Math.min(freesAt(row.sampledAt), issuedAt);
     const { result, laboratory, uploaded } = row;
@@ -178,7 +179,7 @@ const READERS: { [Feed in RowFeed]: (row: Row<Feed>, intake: Intake) => InboxRow
   findings(row, intake) {
     const from = bindsFrom(row.from);
     const until = row.to ? endOf(row.to) : null;
-    if (until !== null && until <= from) return { field: "to", reason: "lies before from: a finding can't end before it began" };
+    if (until !== null && until <= from) return { field: "to", reason: "must lie after from: a finding can't end before it has begun" };
     const { kind: finding, level, authority, ground } = row;
     return factRow(row, intake, from, (base) => ({ ...base, kind: "finding", finding, level: level ?? null, from, until, authority, ground }));
   },
@@ -204,7 +205,7 @@ const READERS: { [Feed in RowFeed]: (row: Row<Feed>, intake: Intake) => InboxRow
   commuters(row, intake) {
     const from = bindsFrom(row.from);
     const until = row.to ? endOf(row.to) : null;
-    if (until !== null && until <= from) return { field: "to", reason: "lies before from: a registration can't end before it began" };
+    if (until !== null && until <= from) return { field: "to", reason: "must lie after from: a registration can't end before it has begun" };
     return factRow(row, intake, from, (base) => ({ ...base, kind: "commuting", from, until }));
   },
 
@@ -215,7 +216,7 @@ const READERS: { [Feed in RowFeed]: (row: Row<Feed>, intake: Intake) => InboxRow
 
   "local-infections"(row, { keyring, source, now, isHistory }) {
     if (startOfDay(row.day) > now + AHEAD_S_MAX) return { field: "day", reason: `lies in the future: it is ${formatInstant(now)} here` };
-    const infection = { county: row.county, day: row.day, count: row.count, knownFrom: isHistory ? startOfDay(row.day) : now };
+    const infection = { county: row.county, day: row.day, count: row.count, knownFrom: isHistory ? Math.min(startOfDay(row.day), now) : now };
     return { type: "infection", factKey: keyring.factKey(source, `local-infections|${row.factId}`), revision: row.revision ?? 1, infection };
   },
 };

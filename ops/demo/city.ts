@@ -198,7 +198,7 @@ export function oruMessage(number: string, test: DemoTest, order: string): strin
     `MSH|^~\\&|DEMO|${laboratory}|FANGXING|DEMO|${issued}||ORU^R01^ORU_R01|${order}|T|2.5.1`,
     `PID|1||${number}^^^CHN^NNCHN`,
     `OBR|1|${order}|${order}|${code}|||${sampled}|||||||||||||||${issued}|||F`,
-    `OBX|1|CWE|${code}||${value}||||||F|||||||||${issued}||||${laboratory}|^^^^^CHN^^^${county}`,
+    `OBX|1|CWE|${code}||${value}||||||F||||||||${issued}||||${laboratory}|^^^^^CHN^^^${county}`,
     `SPM|1|${order}||697989009^Swab^SCT|||||||||||||${sampled}|${sampled}`,
     "",
   ].join("\r");
