@@ -14,12 +14,13 @@ import {
   type Interval,
   type Popup,
   type RegionHistory,
+  type Rule,
   type Verdict,
 } from "../domain/index.ts";
 import type { PolicyPack } from "./pack.ts";
+import { isolation } from "./rules/entry.ts";
 import { findings, unregistered } from "./rules/findings.ts";
 import { affectedCounty, affectedIntervals, portCounty, stillInRiskCounty } from "./rules/risk.ts";
-import { isolation } from "./rules/entry.ts";
 import { arrivalTest, clinicTest, commuterMark, newestNegative, purchaseTest, shownTests, unsettledPositive } from "./rules/tests.ts";
 
 export type PopupReason = Omit<FlagReason, "flag"> & { readonly popup: Popup };
@@ -30,6 +31,8 @@ type FactsByKind = { readonly [Kind in FactKind]: Extract<Fact, { kind: Kind }>[
 export interface RuleContext {
   readonly pack: PolicyPack;
   readonly regions: RegionHistory;
+  readonly registered: boolean;
+  readonly known: FactsByKind;
   /** When a county is affected, for a window of so many days. */
   affected(county: CountyCode, windowDays: number): readonly Interval[];
   /** Raises a flag; an empty interval raises nothing. */
@@ -37,6 +40,22 @@ export interface RuleContext {
   /** Raises a pop-up under its number, or the unnumbered one for the time before pop-ups had numbers. */
   raisePopup(reason: PopupReason): void;
 }
+
+/** What each rule does. In no order: no rule sees what another raised. */
+const RULE_FUNCTIONS: Record<Rule, (context: RuleContext) => void> = {
+  unregistered,
+  findings,
+  unsettledPositive,
+  stillInRiskCounty,
+  affectedCounty,
+  arrivalTest,
+  isolation,
+  purchaseTest,
+  clinicTest,
+  portCounty,
+  commuterMark,
+};
+const RULE_LIST = Object.values(RULE_FUNCTIONS);
 
 export interface Evaluator {
   readonly pack: PolicyPack;
@@ -67,11 +86,12 @@ export function createEvaluator(pack: PolicyPack, regions: RegionHistory): Evalu
   const evaluate = ({ registered, facts }: HolderEvidence): Verdict => {
     const known: FactsByKind = { trip: [], test: [], finding: [], crossing: [], purchase: [], "clinic-visit": [], commuting: [], report: [] };
     for (const fact of facts) (known[fact.kind] as Fact[]).push(fact);
-    const { trip: trips, test: tests, commuting: registrations } = known;
     const reasons: FlagReason[] = [];
     const context: RuleContext = {
       pack,
       regions,
+      registered,
+      known,
       affected,
       raise(reason) {
         if (reason.from < reason.until) reasons.push(reason);
@@ -83,18 +103,8 @@ export function createEvaluator(pack: PolicyPack, regions: RegionHistory): Evalu
         }
       },
     };
-    unregistered(context, registered);
-    findings(context, known.finding);
-    unsettledPositive(context, tests, known.finding);
-    stillInRiskCounty(context, trips);
-    affectedCounty(context, trips);
-    isolation(context, known.crossing, tests);
-    portCounty(context, trips, known.report);
-    commuterMark(context, registrations, tests);
-    arrivalTest(context, trips, tests, registrations);
-    purchaseTest(context, known.purchase, tests);
-    clinicTest(context, known["clinic-visit"], tests);
-    return { registered, reasons, newestNegative: newestNegative(tests), shownTests: shownTests(pack, tests) };
+    for (const rule of RULE_LIST) rule(context);
+    return { registered, reasons, newestNegative: newestNegative(known.test), shownTests: shownTests(pack, known.test) };
   };
 
   return { pack, mayMatter: (county) => provinceOf(county) !== pack.city, evaluate };

@@ -1,6 +1,6 @@
 // The rule that follows from entering the country: pop-up 2.
 
-import { dayOf, provinceOf, windowEnd, type Crossing, type Test } from "../../domain/index.ts";
+import { dayOf, provinceOf, windowEnd } from "../../domain/index.ts";
 import type { RuleContext } from "../evaluate.ts";
 import { spanAt } from "../pack.ts";
 
@@ -8,7 +8,8 @@ import { spanAt } from "../pack.ts";
  * POLICY §2.2, anchored at the day of entry: from the crossing until 00:00 of the day after the last day of isolation, by the regime of that day and the port.
  * Whoever comes from an exempt place with a negative test that is new enough is not isolated. No test clears it.
  */
-export function isolation(context: RuleContext, crossings: readonly Crossing[], tests: readonly Test[]): void {
+export function isolation(context: RuleContext): void {
+  const { crossing: crossings, test: tests } = context.known;
   for (const crossing of crossings) {
     const span = spanAt(context.pack.spans.isolation, crossing.at);
     if (!span) continue;

@@ -1,11 +1,11 @@
 // Rules that follow from what authorities found, and from whether anybody told us of the holder at all.
 
-import { FOREVER, type Finding } from "../../domain/index.ts";
+import { FOREVER } from "../../domain/index.ts";
 import type { RuleContext } from "../evaluate.ts";
 
 /** POLICY §1 and §2: each kind of finding raises its flag from its beginning to its end. */
-export function findings(context: RuleContext, all: readonly Finding[]): void {
-  for (const finding of all) {
+export function findings(context: RuleContext): void {
+  for (const finding of context.known.finding) {
     for (const span of context.pack.spans.findings) {
       const flag = span.parameters[finding.finding];
       const from = Math.max(finding.from, span.from);
@@ -20,8 +20,8 @@ export function findings(context: RuleContext, all: readonly Finding[]): void {
 }
 
 /** POLICY §0: a holder whom no `holders` row names is unconfirmed. */
-export function unregistered(context: RuleContext, registered: boolean): void {
-  if (registered) return;
+export function unregistered(context: RuleContext): void {
+  if (context.registered) return;
   for (const { from, until, parameters } of context.pack.spans.unregistered) {
     context.raise({ rule: "unregistered", flag: parameters.flag, policyFrom: from, facts: [], from, until });
   }

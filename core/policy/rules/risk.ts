@@ -11,8 +11,6 @@ import {
   type CountyRisk,
   type Instant,
   type Interval,
-  type Report,
-  type Trip,
 } from "../../domain/index.ts";
 import type { RuleContext } from "../evaluate.ts";
 
@@ -20,7 +18,8 @@ import type { RuleContext } from "../evaluate.ts";
  * POLICY §1, `home`, 2021-08-07 to 10-23: whoever is in a county that holds a risk area, from then until the county holds none any more, or the days of the
  * window have passed without such a stay.
  */
-export function stillInRiskCounty(context: RuleContext, trips: readonly Trip[]): void {
+export function stillInRiskCounty(context: RuleContext): void {
+  const { trip: trips } = context.known;
   for (const span of context.pack.spans.stillInRiskCounty) {
     const { flag, windowDays } = span.parameters;
     for (const trip of trips) {
@@ -43,8 +42,8 @@ export function stillInRiskCounty(context: RuleContext, trips: readonly Trip[]):
  * POLICY §2, pop-up 1, anchored at now: a stay within the last W days in an affected county that isn't the city's own. It begins with
  * the publication or the stay, whichever is later, and ends by time or with the county's state; no test clears it.
  */
-export function affectedCounty(context: RuleContext, trips: readonly Trip[]): void {
-  for (const trip of trips) {
+export function affectedCounty(context: RuleContext): void {
+  for (const trip of context.known.trip) {
     if (provinceOf(trip.county) === context.pack.city) continue;
     context.pack.spans.affectedCounty.forEach((span) => {
       const { popup, windowDays } = span.parameters;
@@ -62,7 +61,8 @@ export function affectedCounty(context: RuleContext, trips: readonly Trip[]): vo
  * POLICY §2, pop-up 5, anchored at now: a stay within the last W days in a county with a land-border port. It begins with the stay; once the holder, in the city,
  * has told the community, the stays that were over by then raise it no more. No test clears it.
  */
-export function portCounty(context: RuleContext, trips: readonly Trip[], reports: readonly Report[]): void {
+export function portCounty(context: RuleContext): void {
+  const { trip: trips, report: reports } = context.known;
   const { city, portCounties, spans } = context.pack;
   const isHereAt = (at: Instant): boolean => trips.some((t) => provinceOf(t.county) === city && t.from <= at && at <= (t.to ?? FOREVER));
   for (const trip of trips) {

@@ -5,12 +5,10 @@ import {
   FOREVER,
   provinceOf,
   secondOfDay,
-  type ClinicVisit,
   type Commuting,
   type Finding,
   type Instant,
   type NegativeTest,
-  type Purchase,
   type ShownTest,
   type Test,
   type Trip,
@@ -24,7 +22,8 @@ const DAY_S = 86_400;
  * POLICY §2.1, arrival in the city, anchored at the arrival: pop-up 4 from 72 h after the first stay in the city that follows one
  * elsewhere, until a negative test sampled at or after the arrival is issued.
  */
-export function arrivalTest(context: RuleContext, trips: readonly Trip[], tests: readonly Test[], registrations: readonly Commuting[]): void {
+export function arrivalTest(context: RuleContext): void {
+  const { trip: trips, test: tests, commuting: registrations } = context.known;
   const { city, spans } = context.pack;
   if (spans.arrivalTest.length === 0 || trips.length < 2) return;
   const isHere = (trip: Trip): boolean => provinceOf(trip.county) === city;
@@ -45,7 +44,8 @@ export function arrivalTest(context: RuleContext, trips: readonly Trip[], tests:
  * POLICY §2.1, drugs, anchored at the purchase: pop-up 4 from 72 h after one in the city. Purchases of the days before the rule began are due as if made when it
  * began; a test sampled since the purchase itself satisfies them.
  */
-export function purchaseTest(context: RuleContext, purchases: readonly Purchase[], tests: readonly Test[]): void {
+export function purchaseTest(context: RuleContext): void {
+  const { purchase: purchases, test: tests } = context.known;
   const { city, spans } = context.pack;
   for (const purchase of purchases) {
     if (provinceOf(purchase.county) !== city) continue;
@@ -59,8 +59,9 @@ export function purchaseTest(context: RuleContext, purchases: readonly Purchase[
 }
 
 /** POLICY §2.1, symptoms at a primary clinic, anchored at the visit: pop-up 4 from 72 h after it. */
-export function clinicTest(context: RuleContext, visits: readonly ClinicVisit[], tests: readonly Test[]): void {
-  for (const visit of visits) {
+export function clinicTest(context: RuleContext): void {
+  const { test: tests } = context.known;
+  for (const visit of context.known["clinic-visit"]) {
     const span = spanAt(context.pack.spans.clinicTest, visit.at);
     if (!span) continue;
     const from = visit.at + span.parameters.withinHours * 3600;
@@ -72,7 +73,8 @@ export function clinicTest(context: RuleContext, visits: readonly ClinicVisit[],
  * POLICY §3, anchored at now: a registered commuter is marked for so many days from the issue of a negative test that came while registered; a later test renews
  * the mark, the end of the registration ends it.
  */
-export function commuterMark(context: RuleContext, registrations: readonly Commuting[], tests: readonly Test[]): void {
+export function commuterMark(context: RuleContext): void {
+  const { commuting: registrations, test: tests } = context.known;
   for (const registration of registrations) {
     for (const test of tests) {
       if (test.result !== "negative" || !isRegisteredAt(registration, test.issuedAt)) continue;
@@ -111,7 +113,8 @@ const SETTLING = new Set<Finding["finding"]>(["confirmed", "suspected", "asympto
  * POLICY §0: a positive result without a finding leaves the holder unconfirmed until a finding, or a later negative of the same laboratory
  * or of one that the policy names, settles it.
  */
-export function unsettledPositive(context: RuleContext, tests: readonly Test[], findings: readonly Finding[]): void {
+export function unsettledPositive(context: RuleContext): void {
+  const { test: tests, finding: findings } = context.known;
   for (const positive of tests) {
     if (positive.result !== "positive") continue;
     const from = positive.issuedAt;
