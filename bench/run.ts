@@ -1,7 +1,9 @@
 // npm run bench -- NAME [--json] [options]: finds the bench, prints its table, and with --json one object as the last line.
 // Exit status 0 only when what the bench promises held.
 
+import { evaluate } from "./evaluate.ts";
 import { freshness } from "./freshness.ts";
+import { publications } from "./publications.ts";
 
 export interface BenchResult {
   /** Lines of a table for people. */
@@ -16,7 +18,7 @@ interface Bench {
   readonly run: (option: (name: string, initial: number) => number, progress: (line: string) => void) => Promise<BenchResult>;
 }
 
-const BENCHES: Record<string, Bench> = { freshness };
+const BENCHES: Record<string, Bench> = { evaluate, freshness, publications };
 
 function help(): string {
   const lines = Object.entries(BENCHES).flatMap(([name, { question, options }]) => [`  ${name}: ${question}`, ...options.map((o) => `      ${o}`)]);

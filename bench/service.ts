@@ -10,6 +10,8 @@ import { formatInstant, now, offsetClock, type Clock } from "../core/domain/inde
 
 export interface BenchService {
   readonly clock: Clock;
+  readonly folder: string;
+  readonly evidenceFolder: string;
   /** Delivers rows as NDJSON. @throws unless all are accepted. */
   deliver(feed: string, batchId: string, rows: readonly object[]): Promise<void>;
   isApplied(feed: string, batchId: string): Promise<boolean>;
@@ -19,11 +21,11 @@ export interface BenchService {
 
 const START_MS_MAX = 120_000;
 
-/** Starts a small demo city on free ports, and waits until it is loaded. */
-export async function startService(): Promise<BenchService> {
+/** Starts a demo city on free ports, and waits until it is loaded. */
+export async function startService(holders = 1000): Promise<BenchService> {
   const folder = mkdtempSync(join(tmpdir(), "fangxing-bench-"));
   const cli = fileURLToPath(new URL("../ops/cli.ts", import.meta.url));
-  const options = ["--data", folder, "--holders", "1000", "--lookup-port", "0", "--ingest-port", "0"];
+  const options = ["--data", folder, "--holders", String(holders), "--lookup-port", "0", "--ingest-port", "0", "--explain-port", "0"];
   const child = Bun.spawn([process.execPath, cli, "demo", ...options], { stdin: "ignore", stdout: "ignore", stderr: "inherit" });
   const read = (file: string): unknown => (existsSync(join(folder, file)) ? JSON.parse(readFileSync(join(folder, file), "utf8")) : undefined);
   const startedMs = performance.now();
@@ -47,6 +49,8 @@ export async function startService(): Promise<BenchService> {
 
   return {
     clock,
+    folder,
+    evidenceFolder: join(folder, "evidence"),
     async deliver(feed, batchId, rows) {
       const body = new TextEncoder().encode(rows.map((row) => JSON.stringify(row)).join("\n"));
       const path = `/v1/feeds/${feed}/batches`;

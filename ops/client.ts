@@ -20,6 +20,8 @@ export interface BatchState {
   readonly chunksApplied: number;
   readonly entriesChanged: number;
   readonly tookMs: number | null;
+  /** Of a batch that changes rules or regions. */
+  readonly change?: { readonly id: number; readonly state: string; readonly reasons: readonly string[] };
 }
 
 export interface ScanAnswer {

@@ -4,7 +4,8 @@
 import { randomBytes } from "node:crypto";
 import { accessSync, constants, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { createDeviceKey, type Registry } from "../core/access/index.ts";
+import { createDeviceKey, type RegistryFile } from "../core/access/index.ts";
+import { OPERATOR_FEEDS } from "../core/ingest/index.ts";
 import { formatInstant, offsetClock, parseInstant, systemClock, type Clock, type Instant } from "../core/domain/index.ts";
 import { UsageError } from "./settings.ts";
 
@@ -32,6 +33,7 @@ export interface RunState {
   readonly host: string;
   readonly lookupPort: number;
   readonly ingestPort: number;
+  readonly explainPort: number;
 }
 
 export interface DataFolder {
@@ -76,9 +78,9 @@ export function prepareFolder(folder: DataFolder): void {
     if (!existsSync(folder.registryFile)) {
       const { privateKeyPem, publicKey } = createDeviceKey();
       writePrivate(folder.consoleKey, privateKeyPem);
-      const registry: Registry = {
+      const registry: RegistryFile = {
         devices: [{ name: CONSOLE_DEVICE, class: "staff", publicKey }],
-        sources: [{ name: LOCAL_SOURCE, feeds: ["*"], secret: randomBytes(32).toString("base64"), history: true }],
+        sources: [{ name: LOCAL_SOURCE, feeds: ["*", ...OPERATOR_FEEDS], secret: randomBytes(32).toString("base64"), history: true }],
       };
       writePrivate(folder.registryFile, `${JSON.stringify(registry, null, 2)}\n`);
     }
@@ -102,7 +104,7 @@ export function readState(folder: DataFolder): FolderState | undefined {
   return state;
 }
 
-const FORMAT = 1;
+const FORMAT = 2;
 
 export function writeState(folder: DataFolder, state: FolderState): void {
   writePrivate(join(folder.path, "folder.json"), `${JSON.stringify(state, null, 2)}\n`);

@@ -9,7 +9,13 @@ export interface Settings {
   readonly host: string;
   readonly lookupPort: number;
   readonly ingestPort: number;
+  readonly explainPort: number;
   readonly batchBytesMax: number;
+  readonly gainShareMax: number;
+  readonly lossShareMax: number;
+  readonly at: Instant | null;
+  readonly language: "zh" | "en";
+  readonly ground: string | null;
   readonly now: Instant | null;
   readonly holders: number;
   readonly seed: number;
@@ -32,6 +38,8 @@ const integer =
   (value: string): number | undefined =>
     /^\d{1,15}$/.test(value) && Number(value) >= min && Number(value) <= max ? Number(value) : undefined;
 
+const share = (value: string): number | undefined => (/^(0(\.\d{1,6})?|1(\.0{1,6})?)$/.test(value) ? Number(value) : undefined);
+
 /** The table of all settings; the README's is checked against it. */
 export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Name]> } = {
   data: { option: "data", variable: "FANGXING_DATA", initial: "./data", meaning: "folder that holds everything the service keeps", form: "a path", read: text },
@@ -43,9 +51,50 @@ export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Nam
     form: "redis://…, rediss://…, unix:/path or empty",
     read: (value) => (value === "" ? null : /^(rediss?:\/\/.+|unix:\/.+)$/.test(value) ? value : undefined),
   },
-  host: { option: "host", variable: "FANGXING_HOST", initial: "127.0.0.1", meaning: "address that both servers listen on", form: "an address or a host name", read: text },
+  host: { option: "host", variable: "FANGXING_HOST", initial: "127.0.0.1", meaning: "address that the servers listen on", form: "an address or a host name", read: text },
   lookupPort: { option: "lookup-port", variable: "FANGXING_LOOKUP_PORT", initial: "8080", meaning: "port of the lookup server; 0: any free one", form: "a port from 0 to 65535", read: integer(0, 65_535) },
   ingestPort: { option: "ingest-port", variable: "FANGXING_INGEST_PORT", initial: "8081", meaning: "port of the ingest API; 0: any free one", form: "a port from 0 to 65535", read: integer(0, 65_535) },
+  explainPort: { option: "explain-port", variable: "FANGXING_EXPLAIN_PORT", initial: "8082", meaning: "port of the explanations' server; 0: any free one", form: "a port from 0 to 65535", read: integer(0, 65_535) },
+  gainShareMax: {
+    option: "gain-share-max",
+    variable: "FANGXING_GAIN_SHARE_MAX",
+    initial: "0.05",
+    meaning: "a change of rules or regions that puts a larger share of all holders under a flag is held",
+    form: "a share from 0 to 1, such as 0.05",
+    read: share,
+  },
+  lossShareMax: {
+    option: "loss-share-max",
+    variable: "FANGXING_LOSS_SHARE_MAX",
+    initial: "0.1",
+    meaning: "a change of rules or regions that frees a larger share of all holders from a flag is held",
+    form: "a share from 0 to 1, such as 0.1",
+    read: share,
+  },
+  at: {
+    option: "at",
+    variable: "FANGXING_AT",
+    initial: "",
+    meaning: "explain only: the decision of this instant, as it was made from what was known then",
+    form: "an instant with offset, such as 2022-06-09T07:30:00+08:00",
+    read: (value) => (value === "" ? null : parseInstant(value)),
+  },
+  language: {
+    option: "language",
+    variable: "FANGXING_LANGUAGE",
+    initial: "en",
+    meaning: "explain only: the language of its words, zh or en",
+    form: "zh or en",
+    read: (value) => (value === "zh" || value === "en" ? value : undefined),
+  },
+  ground: {
+    option: "ground",
+    variable: "FANGXING_GROUND",
+    initial: "",
+    meaning: "release, reject and policy rollback only: on what ground it is decided, kept with the change",
+    form: "some words",
+    read: (value) => (value === "" ? null : value),
+  },
   batchBytesMax: {
     option: "batch-bytes-max",
     variable: "FANGXING_BATCH_BYTES_MAX",
@@ -103,7 +152,13 @@ export function readSettings(words: readonly string[], environment: Readonly<Rec
     host: read(SETTINGS.host),
     lookupPort: read(SETTINGS.lookupPort),
     ingestPort: read(SETTINGS.ingestPort),
+    explainPort: read(SETTINGS.explainPort),
     batchBytesMax: read(SETTINGS.batchBytesMax),
+    gainShareMax: read(SETTINGS.gainShareMax),
+    lossShareMax: read(SETTINGS.lossShareMax),
+    at: read(SETTINGS.at),
+    language: read(SETTINGS.language),
+    ground: read(SETTINGS.ground),
     now: read(SETTINGS.now),
     holders: read(SETTINGS.holders),
     seed: read(SETTINGS.seed),

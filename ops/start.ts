@@ -2,9 +2,11 @@
 
 import { SingleBar } from "cli-progress";
 import { fileURLToPath } from "node:url";
-import { contains, formatInstant, now } from "../core/domain/index.ts";
-import { beijingPack, incompleteRules } from "../core/policy/index.ts";
+import { contains, countiesWithoutSuccessor, formatInstant, now } from "../core/domain/index.ts";
+import { incompleteRules } from "../core/policy/index.ts";
 import { createClient, httpUrl } from "./client.ts";
+import { packInForce } from "./commands/policy.ts";
+import type { Role } from "./commands/roles.ts";
 import {
   claimForDemo,
   claimForService,
@@ -58,10 +60,14 @@ async function bringUp(settings: Settings, folder: DataFolder, state: FolderStat
     FANGXING_HOST: settings.host,
     FANGXING_LOOKUP_PORT: String(settings.lookupPort),
     FANGXING_INGEST_PORT: String(settings.ingestPort),
+    FANGXING_EXPLAIN_PORT: String(settings.explainPort),
     FANGXING_BATCH_BYTES_MAX: String(settings.batchBytesMax),
+    FANGXING_GAIN_SHARE_MAX: String(settings.gainShareMax),
+    FANGXING_LOSS_SHARE_MAX: String(settings.lossShareMax),
+    FANGXING_AT: "",
     FANGXING_NOW: "",
   };
-  const role = async (name: "ingest" | "worker" | "lookup"): Promise<number> => {
+  const role = async (name: Role): Promise<number> => {
     const command = [process.execPath, fileURLToPath(new URL("./cli.ts", import.meta.url)), name];
     return Number(await supervisor.start({ name, command, environment }));
   };
@@ -69,16 +75,19 @@ async function bringUp(settings: Settings, folder: DataFolder, state: FolderStat
   const ingestPort = await role("ingest");
   await role("worker");
   const lookupPort = await role("lookup");
+  const explainPort = await role("explanations");
   // A child that is started again comes back where it was, also when any free port would do at first.
   environment.FANGXING_INGEST_PORT = String(ingestPort);
   environment.FANGXING_LOOKUP_PORT = String(lookupPort);
-  const run: RunState = { pid: process.pid, host: settings.host, ingestPort, lookupPort };
+  environment.FANGXING_EXPLAIN_PORT = String(explainPort);
+  const run: RunState = { pid: process.pid, host: settings.host, ingestPort, lookupPort, explainPort };
   writeRun(folder, run);
 
   const clock = folderClock(folder);
-  const pack = beijingPack();
+  const pack = await packInForce(folder);
   const { validity } = pack;
   for (const rule of incompleteRules(pack)) say(`Incomplete rule ${rule}`);
+  for (const county of countiesWithoutSuccessor()) say(`County without a successor: ${county.code} ${county.name} (${county.reason}): rows that name it are refused`);
   if (!contains(validity, now(clock))) {
     say(`No policy is in force at ${formatInstant(now(clock))}: the rules run from ${formatInstant(validity.from)} to ${formatInstant(validity.until)}. Every scan will be answered with no-policy.`);
   }
@@ -116,10 +125,11 @@ async function startOwnRedis(folder: DataFolder, supervisor: Supervisor, say: (l
   return url;
 }
 
-function printAddresses({ host, lookupPort, ingestPort }: RunState, clock: string, say: (line: string) => void): void {
+function printAddresses({ host, lookupPort, ingestPort, explainPort }: RunState, clock: string, say: (line: string) => void): void {
   say("");
   say(`Lookup for gates  ${httpUrl(host, lookupPort)}   (POST /v1/sessions, POST /v1/scan, /healthz, /readyz, /metrics)`);
   say(`Ingest for feeds  ${httpUrl(host, ingestPort)}   (POST /v1/feeds/{feed}/batches, /healthz, /readyz, /metrics)`);
+  say(`Explanations      ${httpUrl(host, explainPort)}   (POST /v1/explanations, /healthz, /readyz)`);
   say(`The clock stands at ${clock}`);
   say("");
 }

@@ -171,9 +171,16 @@ describe("from feed to gate", () => {
     await deliverAndApply(service, "tests", "popup1", [test_(number, "n1")]);
     expect(await service.client.scan(documentOf(number))).toMatchObject({ pass: false, popups: [1], testAgeDays: 0 });
     const explained = await cli(["explain", "--data", folder], number);
-    expect(explained.out).toContain("popup-1 is active");
-    expect(explained.out).toContain("310115 上海市 浦东新区");
+    expect(explained.out).toContain("Pop-up 1 [active]");
+    expect(explained.out).toContain("Stay in county 310115 (Shanghai)");
+    expect(explained.out).toContain("A negative test does not clear it");
     expect(explained.out).not.toContain(number);
+    const inChinese = await cli(["explain", "--data", folder, "--language", "zh"], number);
+    expect(inChinese.out).toContain("上海市浦东新区（310115）");
+    // As it was decided before the trip was known: the demo's source delivers history, which is known from its end.
+    const before = await cli(["explain", "--data", folder, "--at", formatInstant(at - 2 * DAY_S - 1)], number);
+    expect(before.out).toContain("what was known then");
+    expect(before.out).not.toContain("Pop-up 1 [active]");
   });
 
   test("an arrival without a test for 72 hours raises pop-up 4, which a negative test clears and an invalid one doesn't", async () => {

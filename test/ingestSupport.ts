@@ -10,11 +10,12 @@ import { createKeyring, signRequest, type Registry } from "../core/access/index.
 import { parseInstant, residentIdCheck, type Clock, type DocumentKey, type Flag, type Instant, type TimedFlag } from "../core/domain/index.ts";
 import { encodeEntry, openEntryWriter, type Entry, type EntryWriter } from "../core/entry/index.ts";
 import { openEvidenceWriter, type EvidenceWriter } from "../core/evidence/index.ts";
-import { applyBatch, reevaluateAll, type ApplierParts } from "../core/ingest/apply.ts";
+import { applyBatch, createTurns, reevaluateAll, type ApplierParts } from "../core/ingest/apply.ts";
 import { readBatch, type Feed } from "../core/ingest/batch.ts";
+import { USUAL_LIMITS, type BlastLimits } from "../core/ingest/blastRadius.ts";
 import type { InboxRow } from "../core/ingest/facts.ts";
 import { openInbox, type BatchHeader, type Inbox } from "../core/ingest/inbox.ts";
-import { beijingPack, createEvaluator, type Evaluator } from "../core/policy/index.ts";
+import { beijingPack, beijingPackText, createEvaluator, type Evaluator } from "../core/policy/index.ts";
 import { dataFolder, prepareFolder } from "../ops/dataFolder.ts";
 import { awaitRedis, ownServerCommand, ownSocket, redisBinary } from "../ops/redis.ts";
 import { clockAt } from "./support.ts";
@@ -60,7 +61,8 @@ export function keyOfDocument(n: number): DocumentKey {
 /** Every row of a delivery as the inbox keeps it. @throws when one is refused: the test has a mistake. */
 export function inboxRows(feed: Feed, rows: readonly object[], source = "source-a", now = NOW): readonly InboxRow[] {
   const format = feed === "risk-areas" ? "publication" : "ndjson";
-  const { rows: read, refused } = readBatch(feed, format, rows.map((r) => JSON.stringify(r)).join("\n"), { keyring, source, now, isHistory: false });
+  const text = rows.map((r) => JSON.stringify(r)).join("\n");
+  const { rows: read, refused } = readBatch(feed, format, text, { keyring, source, now, isHistory: false });
   if (refused.length > 0) throw new Error(`the test's own row was refused: ${JSON.stringify(refused)}`);
   return read;
 }
@@ -82,12 +84,16 @@ export interface Stores {
   readonly clock: Clock & { seconds: number };
   /** Milliseconds of each change that readers were told of. */
   readonly changes: number[];
+  /** What was said to an operator. */
+  readonly lines: string[];
   store(feed: Feed, rows: readonly InboxRow[]): Promise<number>;
   /** With another evaluator, or evidence, when one is given. */
   apply(sequence: number, evaluator?: Evaluator, evidence?: EvidenceWriter): Promise<void>;
   reevaluateAll(evaluator?: Evaluator): Promise<number>;
   /** Stores and applies. @returns the batch's number. */
   deliver(feed: Feed, rows: readonly object[]): Promise<number>;
+  /** The same with a pack's text. */
+  deliverPack(text: string): Promise<number>;
   readonly evaluator: Evaluator;
   /** Asked between two steps; false unless the test says otherwise. */
   isStopping: () => boolean;
@@ -96,23 +102,53 @@ export interface Stores {
 
 let batches = 0;
 
-export function openStores(folder: string): Stores {
+/** What a crowd is, tests of the guard say. */
+const NO_LIMITS: BlastLimits = { ...USUAL_LIMITS, crowdHolders: Infinity };
+
+export function openStores(folder: string, limits: BlastLimits = NO_LIMITS): Stores {
   const inbox = openInbox(join(folder, "inbox"));
   const evidence = openEvidenceWriter(join(folder, "evidence"));
   const entries = openEntryWriter(join(folder, "entries"));
   const clock = clockAt(NOW);
   const changes: number[] = [];
-  const evaluator = createEvaluator(pack, evidence.regions);
-  const parts: Omit<ApplierParts, "evaluator"> = { inbox, evidence, entries, clock, onChange: (atMs) => changes.push(atMs), isStopping: () => stores.isStopping() };
+  const lines: string[] = [];
+  let evaluator = createEvaluator(pack, evidence.regions);
+  if (evidence.packs().length === 0) {
+    const text = beijingPackText();
+    evidence.transaction(() => evidence.putPack({ name: pack.name, text, fingerprint: pack.fingerprint, from: NOW, change: null }));
+  }
+  const parts: Omit<ApplierParts, "evaluator"> = {
+    inbox,
+    evidence,
+    entries,
+    clock,
+    limits,
+    exclusively: createTurns(),
+    adopt: (adopted) => (evaluator = createEvaluator(adopted, evidence.regions)),
+    say: (line) => lines.push(line),
+    onChange: (atMs) => changes.push(atMs),
+    isStopping: () => stores.isStopping(),
+  };
+  /** With another evaluator when one is given, else the one under the rules in force at each moment. */
+  const partsWith = (other: Evaluator | undefined, otherEvidence: EvidenceWriter): ApplierParts => ({
+    ...parts,
+    evidence: otherEvidence,
+    get evaluator() {
+      return other ?? evaluator;
+    },
+  });
   const stores: Stores = {
     inbox,
     evidence,
     entries,
     clock,
     changes,
-    evaluator,
+    lines,
+    get evaluator() {
+      return evaluator;
+    },
     isStopping: () => false,
-    reevaluateAll: (other = evaluator) => reevaluateAll({ ...parts, evaluator: other }),
+    reevaluateAll: (other) => reevaluateAll(partsWith(other, evidence)),
     async store(feed, rows) {
       const batch: Omit<BatchHeader, "sequence" | "rows" | "chunks"> = {
         source: "source-a",
@@ -126,9 +162,15 @@ export function openStores(folder: string): Stores {
       };
       return (await inbox.store(batch, rows)).sequence;
     },
-    apply: (sequence, other = evaluator, otherEvidence = evidence) => applyBatch(sequence, { ...parts, evaluator: other, evidence: otherEvidence }),
+    apply: (sequence, other, otherEvidence = evidence) => applyBatch(sequence, partsWith(other, otherEvidence)),
     async deliver(feed, rows) {
       const sequence = await stores.store(feed, inboxRows(feed, rows, "source-a", clock.seconds));
+      await stores.apply(sequence);
+      return sequence;
+    },
+    async deliverPack(text) {
+      const { rows } = readBatch("packs", "pack", text, { keyring, source: "source-a", now: clock.seconds, isHistory: false });
+      const sequence = await stores.store("packs", rows);
       await stores.apply(sequence);
       return sequence;
     },

@@ -4,11 +4,13 @@ import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import {
   bindsFrom,
+  currentCounties,
   endOf,
   FOREVER,
   freesAt,
   parseMoment,
   startOfDay,
+  type Clearable,
   type ClinicVisit,
   type CountyRisk,
   type Fact,
@@ -17,27 +19,38 @@ import {
   type LocalInfection,
   type Moment,
   type Purchase,
+  type Screening,
   type Test,
 } from "../core/domain/index.ts";
 import { encodeEntry, entryFault, entryOf, readEntryAt, type EntryState } from "../core/entry/index.ts";
-import { answerOf, compileVenueRule } from "../core/lookup/index.ts";
-import { beijingPack, createEvaluator, venueRule } from "../core/policy/index.ts";
+import { answerOf, compileVenues } from "../core/lookup/index.ts";
+import { beijingPack, createEvaluator, venueRules } from "../core/policy/index.ts";
 
 interface Vector {
   name: string;
   at: string;
+  /** Kind of the venue that asks. */
+  venue?: string;
+  /** A sampling receipt was shown there. */
+  receipt?: boolean;
   facts: {
     registered?: boolean;
-    trips?: { county: string; from: string; to?: string }[];
+    trips?: { county: string; from: string; to?: string; phone?: string; factId?: string }[];
     tests?: { sampledAt: string; issuedAt: string; result: Test["result"]; laboratory?: string; county?: string; uploaded?: boolean }[];
     crossings?: { at: string; port: string; origin: string; homeSuitable?: boolean }[];
     purchases?: { at: string; drugClass: Purchase["drugClass"]; county: string }[];
     clinicVisits?: { at: string; symptom: ClinicVisit["symptom"] }[];
     commuters?: { from: string; to?: string }[];
     reports?: { at: string }[];
+    declarations?: { at: string }[];
+    obligations?: { kind: string; at: string; everyDays?: number; to?: string }[];
+    residences?: { county: string; from: string; to?: string }[];
+    screenings?: { county: string; rounds: { from: string; to: string }[] }[];
+    clearances?: { clears: Clearable; at: string }[];
+    refutations?: { matches: { phone?: string; factId?: string; county?: string; from?: string; to?: string }; at: string }[];
     /** The list that pop-up 5 goes by. */
     portCounties?: string[];
-    findings?: { kind: Finding["finding"]; from: string; to?: string }[];
+    findings?: { kind: Finding["finding"]; level?: string; from: string; to?: string }[];
     localInfections?: { county: string; day: string; count: number; publishedAt?: string }[];
     riskAreas?: { publishedAt: string; counties: Record<string, { high: number; medium: number }> }[];
   };
@@ -46,7 +59,7 @@ interface Vector {
 
 const folder = new URL("../core/policy/vectors/", import.meta.url);
 const pack = beijingPack();
-const rule = compileVenueRule(venueRule(pack));
+const venues = compileVenues(venueRules(pack));
 
 for (const file of readdirSync(folder).filter((f) => f.endsWith(".json"))) {
   const { vectors } = JSON.parse(readFileSync(new URL(file, folder), "utf8")) as { vectors: Vector[] };
@@ -57,22 +70,43 @@ for (const file of readdirSync(folder).filter((f) => f.endsWith(".json"))) {
   });
 }
 
-function answerAt({ at, facts }: Vector): object {
+function answerAt({ at, facts, venue = "venue", receipt = false }: Vector): object {
   const history = regionsOf(facts);
-  const evaluator = createEvaluator({ ...pack, portCounties: (facts.portCounties ?? []).map(Number) }, { generation: () => 0, risk: (county) => history.get(county) });
+  const screenings = (facts.screenings ?? []).map(screeningOf);
+  const evaluator = createEvaluator(
+    { ...pack, portCounties: (facts.portCounties ?? []).map(Number) },
+    { generation: () => 0, risk: (county) => history.get(county), screenings: (county) => screenings.filter((s) => currentCounties(s.county).includes(county)) },
+  );
   const verdict = evaluator.evaluate({ registered: facts.registered ?? true, facts: factsOf(facts) });
   const nowS = bindsFrom(moment(at));
   const bytes = encodeEntry(entryOf(verdict, { evidenceSequence: 1, policyId: 0, regionRevision: 0 }, nowS));
   expect(entryFault(bytes)).toBeUndefined();
-  const state: EntryState = { flags: 0, incomplete: false, shownDay: null };
+  const state: EntryState = { flags: 0, incomplete: false, shownDay: null, issuedAt: 0 };
   readEntryAt(bytes, nowS, state);
-  return answerOf(state, rule, nowS * 1000);
+  return answerOf(state, venues.at(venue, nowS), nowS * 1000, receipt);
 }
 
-function factsOf({ trips = [], tests = [], findings = [], crossings = [], purchases = [], clinicVisits = [], commuters = [], reports = [] }: Vector["facts"]): Fact[] {
+function factsOf({
+  trips = [],
+  tests = [],
+  findings = [],
+  crossings = [],
+  purchases = [],
+  clinicVisits = [],
+  commuters = [],
+  reports = [],
+  declarations = [],
+  obligations = [],
+  residences = [],
+  clearances = [],
+  refutations = [],
+}: Vector["facts"]): Fact[] {
   const base = { source: "vector", revision: 1, knownFrom: 0 };
   return [
-    ...trips.map((t): Fact => ({ ...base, kind: "trip", county: Number(t.county), from: bindsFrom(moment(t.from)), to: t.to === undefined ? null : freesAt(moment(t.to)) })),
+    ...trips.map((t): Fact => {
+      const told = { subject: t.phone ?? "", fact: t.factId ?? "" };
+      return { ...base, kind: "trip", told, county: Number(t.county), from: bindsFrom(moment(t.from)), to: t.to === undefined ? null : freesAt(moment(t.to)) };
+    }),
     ...tests.map(
       (t): Fact => ({
         ...base,
@@ -90,33 +124,57 @@ function factsOf({ trips = [], tests = [], findings = [], crossings = [], purcha
     ...clinicVisits.map((v): Fact => ({ ...base, kind: "clinic-visit", at: bindsFrom(moment(v.at)), symptom: v.symptom })),
     ...commuters.map((c): Fact => ({ ...base, kind: "commuting", from: bindsFrom(moment(c.from)), until: c.to === undefined ? null : endOf(moment(c.to)) })),
     ...reports.map((r): Fact => ({ ...base, kind: "report", at: freesAt(moment(r.at)) })),
+    ...declarations.map((d): Fact => ({ ...base, kind: "declaration", at: bindsFrom(moment(d.at)) })),
+    ...obligations.map(
+      (o): Fact => ({ ...base, kind: "obligation", duty: o.kind, at: bindsFrom(moment(o.at)), everyDays: o.everyDays ?? null, until: o.to === undefined ? null : endOf(moment(o.to)) }),
+    ),
+    ...residences.map((r): Fact => ({ ...base, kind: "residence", county: Number(r.county), from: bindsFrom(moment(r.from)), until: r.to === undefined ? null : endOf(moment(r.to)) })),
+    ...clearances.map((c): Fact => ({ ...base, kind: "clearance", clears: c.clears, at: freesAt(moment(c.at)), authority: "", ground: "" })),
+    ...refutations.map(
+      ({ matches, at }): Fact => ({
+        ...base,
+        kind: "refutation",
+        subject: matches.phone ?? null,
+        fact: matches.factId ?? null,
+        county: matches.county === undefined ? null : Number(matches.county),
+        from: matches.from === undefined ? null : bindsFrom(moment(matches.from)),
+        to: matches.to === undefined ? null : freesAt(moment(matches.to)),
+        at: bindsFrom(moment(at)),
+        authority: "",
+        ground: "",
+      }),
+    ),
     ...findings.map(
-      (f): Fact => ({ ...base, kind: "finding", finding: f.kind, level: null, from: bindsFrom(moment(f.from)), until: f.to === undefined ? null : endOf(moment(f.to)), authority: "", ground: "" }),
+      (f): Fact => ({ ...base, kind: "finding", finding: f.kind, level: f.level ?? null, from: bindsFrom(moment(f.from)), until: f.to === undefined ? null : endOf(moment(f.to)), authority: "", ground: "" }),
     ),
   ];
 }
 
-/** A plain reading of the publications, apart from the store's. */
+/** A plain reading of the publications, apart from the store's. What was told under an old code counts for each county of today that it became. */
 function regionsOf({ riskAreas = [], localInfections = [] }: Vector["facts"]): Map<number, CountyRisk> {
+  const today = (county: string): readonly number[] => currentCounties(Number(county));
   const lists = riskAreas.toSorted((a, b) => bindsFrom(moment(a.publishedAt)) - bindsFrom(moment(b.publishedAt)));
-  const counties = new Set([...lists.flatMap((l) => Object.keys(l.counties)), ...localInfections.map((i) => i.county)]);
+  const counties = new Set([...lists.flatMap((l) => Object.keys(l.counties)), ...localInfections.map((i) => i.county)].flatMap(today));
   return new Map(
     [...counties].map((county) => {
       const held: Interval[] = [];
       lists.forEach((list, i) => {
-        const areas = list.counties[county];
         const next = lists[i + 1];
         const from = bindsFrom(moment(list.publishedAt));
         const until = next ? bindsFrom(moment(next.publishedAt)) : FOREVER;
         const last = held.at(-1);
-        if (!areas || areas.high + areas.medium === 0) return;
+        if (!Object.entries(list.counties).some(([code, { high, medium }]) => today(code).includes(county) && high + medium > 0)) return;
         if (last?.until === from) held[held.length - 1] = { from: last.from, until };
         else held.push({ from, until });
       });
-      const infections = localInfections.filter((i) => i.county === county).map(infectionOf);
-      return [Number(county), { held, infections }];
+      return [county, { held, infections: localInfections.filter((i) => today(i.county).includes(county)).map(infectionOf) }];
     }),
   );
+}
+
+function screeningOf({ county, rounds }: { county: string; rounds: { from: string; to: string }[] }): Screening {
+  const intervals = rounds.map((r) => ({ from: bindsFrom(moment(r.from)), until: endOf(moment(r.to)) }));
+  return { county: Number(county), rounds: intervals, knownFrom: 0 };
 }
 
 function infectionOf(row: { county: string; day: string; count: number; publishedAt?: string }): LocalInfection {

@@ -7,7 +7,7 @@ import { createDeviceKey } from "./sessions.ts";
 
 const { publicKey } = createDeviceKey();
 const secretOf = (length: number): string => Buffer.alloc(length, 7).toString("base64");
-const gate = { name: "gate-1", class: "gate", publicKey };
+const gate = { name: "gate-1", class: "gate", venue: "boarding", publicKey };
 const lab = { name: "lab-1", feeds: ["tests"], secret: secretOf(32) };
 
 /** Writes access.json with these contents and mode. */
@@ -20,8 +20,11 @@ function fileOf(content: unknown, mode = 0o600): string {
 const read = (devices: unknown, sources: unknown = []): unknown => readRegistry(fileOf({ devices, sources }));
 
 test("a sound file comes back as it is", () => {
-  const registry = { devices: [gate, { name: "desk.2", class: "staff", publicKey }], sources: [lab, { ...lab, name: "city", history: true }] };
+  const registry = { devices: [gate, { name: "desk.2", class: "staff", venue: "venue", publicKey }], sources: [lab, { ...lab, name: "city", history: true }] };
   expect(readRegistry(fileOf(registry))).toEqual(registry);
+});
+test("a device without a kind of venue stands at a usual one", () => {
+  expect(readRegistry(fileOf({ devices: [{ name: "gate-2", class: "gate", publicKey }], sources: [] })).devices[0]?.venue).toBe("venue");
 });
 test("nobody at all is a registry too", () => {
   expect(read([])).toEqual({ devices: [], sources: [] });

@@ -15,6 +15,8 @@ const registrySchema = z.strictObject({
       name,
       /** What kind of caller it is. */
       class: z.enum(["gate", "kiosk", "staff"]),
+      /** The kind of venue where it stands, as the rules name it: what the gate checks. */
+      venue: z.string().regex(/^[a-z][a-z0-9-]{0,31}$/, "must be 1 to 32 of a-z, 0-9 and hyphen").default("venue"),
       /** Ed25519, SPKI in DER, base64. */
       publicKey: base64,
     }),
@@ -32,6 +34,8 @@ const registrySchema = z.strictObject({
 });
 
 export type Registry = z.infer<typeof registrySchema>;
+/** As it stands in the file: what has a default may be left out. */
+export type RegistryFile = z.input<typeof registrySchema>;
 export type Device = Registry["devices"][number];
 export type Source = Registry["sources"][number];
 

@@ -12,8 +12,8 @@ const SECRET = new Uint8Array(32).fill(1);
 const [gateKey, otherKey] = [createDeviceKey(), createDeviceKey()];
 const registry: Registry = {
   devices: [
-    { name: "gate-1.xizhimen", class: "gate", publicKey: gateKey.publicKey },
-    { name: "kiosk-2", class: "kiosk", publicKey: otherKey.publicKey },
+    { name: "gate-1.xizhimen", class: "gate", venue: "venue", publicKey: gateKey.publicKey },
+    { name: "kiosk-2", class: "kiosk", venue: "venue", publicKey: otherKey.publicKey },
   ],
   sources: [],
 };

@@ -1,6 +1,7 @@
 // Evidence: dated facts about holders and about regions, as the sources told them.
 // A fact is no conclusion: what follows from it, policies say.
 
+import type { Interval } from "./intervals.ts";
 import type { CountyCode } from "./regions.ts";
 import type { Day, Instant } from "./time.ts";
 
@@ -22,6 +23,8 @@ interface FactBase {
 /** A stay in a county; `to` null: still there. */
 export interface Trip extends FactBase {
   readonly kind: "trip";
+  /** Whom it was told of and which fact it is, as keyText; set when it is read from the store. What refutations match. */
+  readonly told?: { readonly subject: string; readonly fact: string };
   readonly county: CountyCode;
   readonly from: Instant;
   readonly to: Instant | null;
@@ -109,7 +112,74 @@ export interface Report extends FactBase {
   readonly at: Instant;
 }
 
-export type Fact = Trip | Test | Finding | Crossing | Purchase | ClinicVisit | Commuting | Report;
+/** The holder declared a trip to the city. */
+export interface Declaration extends FactBase {
+  readonly kind: "declaration";
+  readonly at: Instant;
+}
+
+/** A duty to be tested: once, or within every so many days (`until` half-open, null: open). */
+export interface Obligation extends FactBase {
+  readonly kind: "obligation";
+  /** Which duty, in the source's words. */
+  readonly duty: string;
+  readonly at: Instant;
+  readonly everyDays: number | null;
+  readonly until: Instant | null;
+}
+
+/** Where the holder lives (`until` half-open, null: still). */
+export interface Residence extends FactBase {
+  readonly kind: "residence";
+  readonly county: CountyCode;
+  readonly from: Instant;
+  readonly until: Instant | null;
+}
+
+export const CLEARABLE = ["popup-1", "popup-3", "popup-5", "unconfirmed"] as const;
+export type Clearable = (typeof CLEARABLE)[number];
+
+/** A named authority ends what was raised before. */
+export interface Clearance extends FactBase {
+  readonly kind: "clearance";
+  readonly clears: Clearable;
+  readonly at: Instant;
+  readonly authority: string;
+  readonly ground: string;
+}
+
+/**
+ * An authority found that trips told of a phone are not the holder's. Matches every trip for which all that is given fits, whenever it is told of;
+ * `from` and `to` are inclusive, null: open.
+ */
+export interface Refutation extends FactBase {
+  readonly kind: "refutation";
+  /** A phone, as keyText. */
+  readonly subject: string | null;
+  /** One fact, as keyText. */
+  readonly fact: string | null;
+  readonly county: CountyCode | null;
+  readonly from: Instant | null;
+  readonly to: Instant | null;
+  readonly at: Instant;
+  readonly authority: string;
+  readonly ground: string;
+}
+
+export type Fact =
+  | Trip
+  | Test
+  | Finding
+  | Crossing
+  | Purchase
+  | ClinicVisit
+  | Commuting
+  | Report
+  | Declaration
+  | Obligation
+  | Residence
+  | Clearance
+  | Refutation;
 export type FactKind = Fact["kind"];
 
 /** Everything known of one holder, in no particular order. */
@@ -124,11 +194,21 @@ export interface RiskPublication {
   readonly publishedAt: Instant;
   readonly knownFrom: Instant;
   readonly counties: ReadonlyMap<CountyCode, RiskAreaCount>;
+  /** A number for each area, in the published order: which areas two lists share. */
+  readonly areas: Float64Array;
 }
 
 export interface RiskAreaCount {
   readonly high: number;
   readonly medium: number;
+}
+
+/** Regional screening of a county's residents, in rounds. */
+export interface Screening {
+  readonly county: CountyCode;
+  readonly rounds: readonly Interval[];
+  /** When it became known; nothing follows from it before. */
+  readonly knownFrom: Instant;
 }
 
 /** New local infections of one county on one day. */

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { shuffled } from "../../test/support.ts";
 import { contains } from "./intervals.ts";
-import { FLAGS, RULES, timedFlags, type FlagReason } from "./verdict.ts";
+import { FLAGS, RESTRICTING, RULES, timedFlags, type FlagReason } from "./verdict.ts";
 
 // Short times and few flags, so that reasons overlap, touch and miss each other by one second.
 const reason: fc.Arbitrary<FlagReason> = fc.record({
@@ -18,15 +18,27 @@ const orders = fc.array(fc.nat(), { minLength: 10, maxLength: 10 });
 
 describe("numbers that lie in stored entries", () => {
   test("flags keep their positions: appending is fine, reordering is not", () => {
-    expect(FLAGS.slice(0, 10)).toEqual([
-      "popup-0", "popup-1", "popup-2", "popup-3", "popup-4", "popup-5", "home", "central", "unconfirmed", "commuter",
+    expect(FLAGS.slice(0, 12)).toEqual([
+      "popup-0", "popup-1", "popup-2", "popup-3", "popup-4", "popup-5", "home", "central", "unconfirmed", "commuter", "commuting", "prefecture",
     ]);
   });
   test("rules keep their positions: appending is fine, reordering is not", () => {
-    expect(RULES.slice(0, 6)).toEqual(["unregistered", "findings", "unsettledPositive", "stillInRiskCounty", "affectedCounty", "arrivalTest"]);
+    expect(RULES.slice(0, 18)).toEqual([
+      ...["unregistered", "findings", "unsettledPositive", "stillInRiskCounty", "affectedCounty", "arrivalTest", "isolation", "purchaseTest", "clinicTest", "portCounty"],
+      ...["commuterMark", "obligationTest", "screeningTest", "unverifiedComer", "unverifiedMovement", "leftRiskCounty", "samePrefectureTest", "prefectureMark"],
+    ]);
+  });
+  test("no flag and no rule stands twice, and each rule's number fits in a byte", () => {
+    expect(new Set<string>(FLAGS).size).toBe(FLAGS.length);
+    expect(new Set<string>(RULES).size).toBe(RULES.length);
+    expect(RULES.length).toBeLessThanOrEqual(256);
   });
   test("all flags fit in the bits of one number", () => {
     expect(FLAGS.length).toBeLessThanOrEqual(31);
+  });
+  test("pop-ups, colours and doubt restrict; marks don't", () => {
+    expect(FLAGS.filter((flag) => !RESTRICTING.includes(flag))).toEqual(["commuter", "commuting", "prefecture"]);
+    expect(RESTRICTING).toHaveLength(9);
   });
 });
 

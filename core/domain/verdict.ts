@@ -16,15 +16,39 @@ export const FLAGS = [
   "central",
   "unconfirmed",
   "commuter",
+  "commuting", // the commuters' rule of tests holds, whether the mark shows or not
+  "prefecture", // was lately beside a county with infections
 ] as const;
 export type Flag = (typeof FLAGS)[number];
+
+/** Flags that stop their holder where no rule of the venue says otherwise (POLICY §0, pass). */
+export const RESTRICTING: readonly Flag[] = ["popup-0", "popup-1", "popup-2", "popup-3", "popup-4", "popup-5", "home", "central", "unconfirmed"];
 
 /** Pop-up numbers, 0 for the unnumbered one. */
 export const POPUPS = [0, 1, 2, 3, 4, 5] as const;
 export type Popup = (typeof POPUPS)[number];
 
 /** Every rule that raises flags, by its name in a policy pack. The position is the reason code in an entry: append, never reorder. */
-export const RULES = ["unregistered", "findings", "unsettledPositive", "stillInRiskCounty", "affectedCounty", "arrivalTest", "isolation", "purchaseTest", "clinicTest", "portCounty", "commuterMark"] as const;
+export const RULES = [
+  "unregistered",
+  "findings",
+  "unsettledPositive",
+  "stillInRiskCounty",
+  "affectedCounty",
+  "arrivalTest",
+  "isolation",
+  "purchaseTest",
+  "clinicTest",
+  "portCounty",
+  "commuterMark",
+  "obligationTest",
+  "screeningTest",
+  "unverifiedComer",
+  "unverifiedMovement",
+  "leftRiskCounty",
+  "samePrefectureTest",
+  "prefectureMark",
+] as const;
 export type Rule = (typeof RULES)[number];
 
 /** One reason why a flag is active for a while. */
@@ -79,7 +103,17 @@ export function timedFlags(reasons: readonly FlagReason[]): TimedFlag[] {
   return out;
 }
 
-/** A venue's pass rule, compiled to what a gate checks; outside [from, until) no policy is in force. */
+/** The pass rule of a kind of venue for a while, compiled to what a gate checks. */
 export interface VenueRule extends Interval {
+  /** Which kind of venue. */
+  readonly venue: string;
   readonly stops: readonly Flag[];
+  /** A negative test must have been issued within so many hours; null: none is asked for. */
+  readonly testHours: number | null;
+  /** The same for whoever has the flag `commuting`; null: as everybody. */
+  readonly commuterHours: number | null;
+  /** The test is asked only of whoever has this flag; null: of everybody. */
+  readonly testIf: Flag | null;
+  /** A sampling receipt that was shown stands for the test. */
+  readonly acceptsReceipt: boolean;
 }

@@ -170,16 +170,26 @@ describe("damage is told apart", () => {
     const bytes = encodeEntry({ ...BARE, flags: [home(5, 6)] });
     bytes[20] = FLAGS.length;
     expect(entryFault(resealed(bytes))).toBe("content");
+    bytes[20] = FLAGS.length - 1;
+    expect(entryFault(resealed(bytes))).toBeUndefined();
+  });
+  test("wherever among the flags and whatever stands before them", () => {
+    for (const place of [0, 1, 2]) {
+      const bytes = encodeEntry({ ...BARE, newestNegative: { sampledAt: 1, issuedAt: 2 }, shownTests: [{ from: 3, effectiveDay: 4 }], flags: [home(5, 6), home(7, 8), home(9, 10)] });
+      bytes[20 + 8 + 6 + place * 10] = FLAGS.length;
+      expect(entryFault(resealed(bytes))).toBe("content");
+    }
   });
 });
 
 describe("readEntryAt", () => {
-  const state: EntryState = { flags: -1, incomplete: true, shownDay: -1 };
-  /** Plainly from the decoded entry: which flags are active, and the day of the last step that has begun. */
+  const state: EntryState = { flags: -1, incomplete: true, shownDay: -1, issuedAt: -1 };
+  /** Plainly from the decoded entry: which flags are active, the day of the last step that has begun, and when the newest negative test was issued. */
   const expectedState = (x: Entry, at: number): EntryState => ({
     flags: FLAGS.reduce((bits, flag, i) => (x.flags.some((f) => f.flag === flag && contains(f, at)) ? bits | (1 << i) : bits), 0),
     incomplete: x.incomplete,
     shownDay: x.shownTests.findLast((s) => s.from <= at)?.effectiveDay ?? null,
+    issuedAt: x.newestNegative?.issuedAt ?? 0,
   });
   const ordered = entry.map((x) => ({ ...x, shownTests: x.shownTests.toSorted((a, b) => a.from - b.from) }));
 
@@ -210,9 +220,22 @@ describe("readEntryAt", () => {
     expect(active).toEqual([0, 64, 64, 0]);
   });
   test("nothing of the state before is left over", () => {
-    Object.assign(state, { flags: 1023, incomplete: true, shownDay: 7 });
+    Object.assign(state, { flags: 4095, incomplete: true, shownDay: 7, issuedAt: 9 });
     readEntryAt(encodeEntry(BARE), 5, state);
-    expect(state).toEqual({ flags: 0, incomplete: false, shownDay: null });
+    expect(state).toEqual({ flags: 0, incomplete: false, shownDay: null, issuedAt: 0 });
+  });
+  test("the newest negative test's issue is told, not its sample, whenever it is asked for and up to the last instant", () => {
+    const bytes = encodeEntry({ ...BARE, newestNegative: { sampledAt: 0x8000_0000, issuedAt: FOREVER } });
+    for (const at of [0, 0x8000_0000, FOREVER]) {
+      readEntryAt(bytes, at, state);
+      expect(state.issuedAt).toBe(FOREVER);
+    }
+  });
+  test("each of the twelve flags has the bit of its number", () => {
+    FLAGS.forEach((flag, i) => {
+      readEntryAt(encodeEntry({ ...BARE, flags: [{ ...home(5, 9), flag }] }), 5, state);
+      expect(state.flags).toBe(2 ** i);
+    });
   });
 });
 

@@ -168,6 +168,8 @@ export interface EntryState {
   incomplete: boolean;
   /** The day from which the age of the shown test counts, or null. */
   shownDay: number | null;
+  /** When the newest negative test was issued; 0: there is none. */
+  issuedAt: Instant;
 }
 
 /**
@@ -176,7 +178,8 @@ export interface EntryState {
  */
 export function readEntryAt(bytes: Uint8Array, at: Instant, state: EntryState): void {
   const bits = bytes[1]!;
-  let position = HEADER_BYTES + (bits & HAS_TEST ? TEST_BYTES : 0);
+  const hasTest = (bits & HAS_TEST) !== 0;
+  let position = HEADER_BYTES + (hasTest ? TEST_BYTES : 0);
   let shownDay = NO_DAY;
   for (let i = bytes[3]!; i > 0; i--, position += STEP_BYTES) {
     if (u32(bytes, position) <= at) shownDay = bytes[position + 4]! | (bytes[position + 5]! << 8);
@@ -188,6 +191,7 @@ export function readEntryAt(bytes: Uint8Array, at: Instant, state: EntryState): 
   state.flags = flags;
   state.incomplete = (bits & INCOMPLETE) !== 0;
   state.shownDay = shownDay === NO_DAY ? null : shownDay;
+  state.issuedAt = hasTest ? u32(bytes, HEADER_BYTES + 4) : 0;
 }
 
 function u32(bytes: Uint8Array, at: number): number {

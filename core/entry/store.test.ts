@@ -7,6 +7,7 @@ import fc from "fast-check";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { documentKey } from "../../test/keys.ts";
 import { temporaryFolder } from "../../test/support.ts";
+import type { VenueRule } from "../domain/index.ts";
 import { openEntryReader, openEntryWriter, type EntryReader, type EntryWriter } from "./store.ts";
 
 const opened: EntryReader[] = [];
@@ -25,6 +26,9 @@ function openBoth(): { folder: string; writer: EntryWriter; reader: EntryReader 
   return { folder, writer, reader: tracked(openEntryReader(folder)) };
 }
 
+/** Every field of a rule, none by default. */
+const CHECKPOINT: VenueRule = { venue: "checkpoint", stops: ["popup-1", "home"], testHours: 48, commuterHours: 336, testIf: "prefecture", acceptsReceipt: true, from: 1, until: 0xffff_ffff };
+
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 const text = (record: Uint8Array | undefined): string | undefined => record && Buffer.from(Uint8Array.from(record)).toString();
 /** A reader renews its view between macrotasks: wait for that, however long it takes. */
@@ -39,7 +43,7 @@ describe("opening", () => {
   });
   test("a reader may be open before the first entry", () => {
     const { reader } = openBoth();
-    expect([reader.get(documentKey(1)), reader.heartbeat(), reader.count()]).toEqual([undefined, undefined, 0]);
+    expect([reader.get(documentKey(1)), reader.heartbeat(), reader.venueRules(), reader.count()]).toEqual([undefined, undefined, [], 0]);
   });
   test("what was flushed is there after closing and opening anew", async () => {
     const folder = join(temporaryFolder(), "entries");
@@ -47,12 +51,12 @@ describe("opening", () => {
     first.transaction(() => {
       first.put(documentKey(1), bytes("one"));
     });
-    first.beat({ atMs: 1, changedMs: 2, batchesWaiting: 3 });
+    first.beat({ atMs: 1, changedMs: 2, batchesWaiting: 3, changesHeld: 3 });
     await first.flushed();
     await first.close();
     const again = tracked(openEntryReader(folder));
     expect(text(again.get(documentKey(1)))).toBe("one");
-    expect(again.heartbeat()).toEqual({ atMs: 1, changedMs: 2, batchesWaiting: 3 });
+    expect(again.heartbeat()).toEqual({ atMs: 1, changedMs: 2, batchesWaiting: 3, changesHeld: 3 });
   });
 });
 
@@ -76,7 +80,8 @@ describe("a transaction", () => {
         writer.put(documentKey(2), bytes("two"));
         writer.put(documentKey(1), bytes("changed"));
         writer.remove(documentKey(1));
-        writer.beat({ atMs: 1, changedMs: 1, batchesWaiting: 1 });
+        writer.beat({ atMs: 1, changedMs: 1, batchesWaiting: 1, changesHeld: 1 });
+        writer.putVenueRules([CHECKPOINT]);
         throw new Error("half-way");
       });
     };
@@ -87,6 +92,7 @@ describe("a transaction", () => {
       expect(text(store.get(documentKey(1)))).toBe("one");
       expect(store.get(documentKey(2))).toBeUndefined();
       expect(store.heartbeat()).toBeUndefined();
+      expect(store.venueRules()).toEqual([]);
       expect(store.count()).toBe(2);
     }
   });
@@ -154,11 +160,22 @@ describe("records", () => {
     writer.put(one, bytes("one"));
     expect(writer.get(other)).toBeUndefined();
   });
+  test("the venues' rules come back as they were put, the newest whole in place of the one before, and are no entry", async () => {
+    const { folder, writer, reader } = openBoth();
+    expect([writer.venueRules(), reader.venueRules()]).toEqual([[], []]);
+    writer.putVenueRules([CHECKPOINT, { ...CHECKPOINT, venue: "venue", from: 5 }]);
+    writer.putVenueRules([CHECKPOINT]);
+    expect(writer.venueRules()).toEqual([CHECKPOINT]);
+    expect(writer.count()).toBe(0);
+    expect(writer.heartbeat()).toBeUndefined();
+    await seen(() => reader.venueRules().length === 1);
+    expect(tracked(openEntryReader(folder)).venueRules()).toEqual([CHECKPOINT]);
+  });
   test("the heartbeat is no entry: it isn't counted, and the newest holds", () => {
     const { writer } = openBoth();
-    writer.beat({ atMs: 1, changedMs: 0, batchesWaiting: 0 });
-    writer.beat({ atMs: 1_654_732_200_123, changedMs: 1_654_732_200_000, batchesWaiting: 7 });
-    expect(writer.heartbeat()).toEqual({ atMs: 1_654_732_200_123, changedMs: 1_654_732_200_000, batchesWaiting: 7 });
+    writer.beat({ atMs: 1, changedMs: 0, batchesWaiting: 0, changesHeld: 0 });
+    writer.beat({ atMs: 1_654_732_200_123, changedMs: 1_654_732_200_000, batchesWaiting: 7, changesHeld: 7 });
+    expect(writer.heartbeat()).toEqual({ atMs: 1_654_732_200_123, changedMs: 1_654_732_200_000, batchesWaiting: 7, changesHeld: 7 });
     expect(writer.count()).toBe(0);
   });
 });

@@ -3,7 +3,7 @@
 // Not here: evidence; an entry is worth nothing for computing another.
 
 import { open, type Database, type RootDatabase } from "lmdb";
-import type { DocumentKey } from "../domain/index.ts";
+import type { DocumentKey, VenueRule } from "../domain/index.ts";
 
 /** What the worker says of itself with every beat, for whoever reads entries. */
 export interface Heartbeat {
@@ -13,12 +13,16 @@ export interface Heartbeat {
   readonly changedMs: number;
   /** Batches accepted and not yet applied. */
   readonly batchesWaiting: number;
+  /** Changes of rules and regions that wait for somebody to decide. */
+  readonly changesHeld: number;
 }
 
 export interface EntryReader {
   /** The record of a document, or undefined. Borrowed: valid until the next read. */
   get(key: DocumentKey): Uint8Array | undefined;
   heartbeat(): Heartbeat | undefined;
+  /** The pass rules of all kinds of venue, ascending by time in each; empty: the worker has never run. */
+  venueRules(): readonly VenueRule[];
   /** Documents that have an entry, ascending, behind `after`. */
   documents(options: { after: DocumentKey | null; limit: number }): DocumentKey[];
   /** Number of entries. */
@@ -34,6 +38,7 @@ export interface EntryWriter extends EntryReader {
   put(key: DocumentKey, record: Uint8Array): void;
   remove(key: DocumentKey): void;
   beat(heartbeat: Heartbeat): void;
+  putVenueRules(rules: readonly VenueRule[]): void;
   /** Resolves when everything committed so far is on disk. */
   flushed(): Promise<void>;
 }
@@ -42,6 +47,7 @@ export interface EntryWriter extends EntryReader {
 const MAP_BYTES = 256 * 2 ** 30;
 const READERS_MAX = 1024;
 const HEARTBEAT = "heartbeat";
+const VENUE_RULES = "rules";
 
 /** Opens for reading. @throws when there is no store yet: the worker makes it. */
 export function openEntryReader(folder: string): EntryReader {
@@ -50,7 +56,7 @@ export function openEntryReader(folder: string): EntryReader {
 
 export function openEntryWriter(folder: string): EntryWriter {
   const environment = openEnvironment(folder, false);
-  const { root, entries, meta } = environment;
+  const { root, entries, meta, venues } = environment;
   return {
     ...readerOf(environment),
     transaction: (change) => root.transactionSync(change),
@@ -63,6 +69,9 @@ export function openEntryWriter(folder: string): EntryWriter {
     beat: (heartbeat) => {
       meta.putSync(HEARTBEAT, heartbeat);
     },
+    putVenueRules: (rules) => {
+      venues.putSync(VENUE_RULES, rules);
+    },
     flushed: async () => {
       await root.flushed;
     },
@@ -73,6 +82,7 @@ interface Environment {
   readonly root: RootDatabase;
   readonly entries: Database<Uint8Array, Uint8Array>;
   readonly meta: Database<Heartbeat, string>;
+  readonly venues: Database<readonly VenueRule[], string>;
 }
 
 function openEnvironment(folder: string, readOnly: boolean): Environment {
@@ -81,10 +91,11 @@ function openEnvironment(folder: string, readOnly: boolean): Environment {
     root,
     entries: root.openDB<Uint8Array, Uint8Array>({ name: "entries", encoding: "binary", keyEncoding: "binary" }),
     meta: root.openDB<Heartbeat, string>({ name: "meta", encoding: "json" }),
+    venues: root.openDB<readonly VenueRule[], string>({ name: "venues", encoding: "json" }),
   };
 }
 
-function readerOf({ root, entries, meta }: Environment): EntryReader {
+function readerOf({ root, entries, meta, venues }: Environment): EntryReader {
   return {
     get(key) {
       // The shared buffer is larger than the record: only `length` of what comes back is right, so cut it here.
@@ -92,6 +103,7 @@ function readerOf({ root, entries, meta }: Environment): EntryReader {
       return shared?.subarray(0, shared.length);
     },
     heartbeat: () => meta.get(HEARTBEAT),
+    venueRules: () => venues.get(VENUE_RULES) ?? [],
     documents({ after, limit }) {
       const keys = entries.getKeys({ ...(after ? { start: Buffer.concat([after, Buffer.of(0)]) } : {}), limit });
       return [...keys].map((key) => Uint8Array.prototype.slice.call(key) as DocumentKey);

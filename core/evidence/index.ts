@@ -1,4 +1,6 @@
 // Evidence: what the sources told us, and where it lies.
 
+export * from "./changes.ts";
+export * from "./publicationGuard.ts";
 export * from "./regions.ts";
 export * from "./store.ts";

@@ -4,7 +4,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import { factKey } from "../../test/keys.ts";
 import { shuffled, temporaryFolder } from "../../test/support.ts";
 import { contains, FOREVER, type CountyCode, type LocalInfection, type RegionHistory, type RiskAreaCount, type RiskPublication } from "../domain/index.ts";
-import type { RegionStore } from "./regions.ts";
+import type { RegionChange, RegionStore } from "./regions.ts";
 import { openEvidenceReader, openEvidenceWriter, type EvidenceReader, type EvidenceWriter } from "./store.ts";
 
 const opened = new Set<EvidenceReader>();
@@ -25,8 +25,13 @@ const COUNTIES: CountyCode[] = [110105, 310115, 440106, 650102];
 const [PUDONG, TIANHE] = [310115, 440106];
 
 const published = (publishedAt: number, counties: Record<number, RiskAreaCount>, knownFrom = publishedAt): RiskPublication => ({
-  publishedAt, knownFrom, counties: new Map(Object.entries(counties).map(([code, areas]) => [Number(code), areas])),
+  publishedAt, knownFrom, counties: new Map(Object.entries(counties).map(([code, areas]) => [Number(code), areas])), areas: areasOf(counties),
 });
+/** A number an area, as the reader of lists makes them. */
+const areasOf = (counties: Record<number, RiskAreaCount>): Float64Array =>
+  Float64Array.from(
+    Object.entries(counties).flatMap(([code, { high, medium }]) => Array.from({ length: high + medium }, (_, i) => Math.floor(Number(code) / 10_000) * 2 ** 40 + (Number(code) % 10_000) * 2 ** 24 + i)),
+  );
 const medium = (count: number): RiskAreaCount => ({ high: 0, medium: count });
 
 interface InfectionRow {
@@ -41,13 +46,17 @@ const infected = (id: number, change: Partial<LocalInfection> & { revision?: num
 
 type Delivery = RiskPublication | readonly InfectionRow[];
 
-/** Delivers one thing in a transaction of its own. @returns the counties that the store says have changed. */
+const NO_CHANGE: RegionChange = { publications: [], infections: [], screenings: [] };
+
+/**
+ * Delivers one thing in a transaction of its own; lists are released, since these tests are about the layout and not about the guard. @returns the counties that the
+ * store says have changed.
+ */
 function deliver(store: EvidenceWriter, delivery: Delivery): CountyCode[] {
-  const { regions } = store;
   return store.transaction(() =>
     "counties" in delivery
-      ? regions.putPublication(delivery)
-      : regions.putInfections(delivery.map(({ id, revision, infection }) => ({ factKey: factKey(id), revision, infection }))),
+      ? store.regions.put({ ...NO_CHANGE, publications: [delivery] }, "released")
+      : store.regions.put({ ...NO_CHANGE, infections: delivery.map(({ id, revision, infection }) => ({ factKey: factKey(id), revision, infection })) }, null),
   );
 }
 
@@ -300,7 +309,7 @@ describe("revision and generation", () => {
     let inside = -1;
     expect(() => {
       store.transaction(() => {
-        store.regions.putPublication(published(20, {}));
+        store.regions.put({ ...NO_CHANGE, publications: [published(20, {})] }, "released");
         inside = store.regions.generation();
         throw new Error("half-way");
       });

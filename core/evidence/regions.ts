@@ -1,12 +1,14 @@
-// What is known of regions: published risk lists and local infections, kept whole, and laid out as each county's history.
-// Promises: the order and the repetition of deliveries never matter; of two lists with one update time the longer one holds, so that a
-// list cut off can't free anyone; ties go by content.
-// Not here: which counties a policy finds affected.
+// What is known of regions: published risk lists, local infections and screenings, kept whole, and laid out as each county's history.
+// Promises: the order and the repetition of deliveries never matter; a list that may be cut off does not come into force by itself (publicationGuard.ts); of two lists
+// with one update time the longer one holds, ties go by content; nothing is deleted, so that what was known at an instant can be laid out again.
+// Not here: which counties a policy finds affected, and whom a change would hit (ingest).
 
 import { createHash } from "node:crypto";
 import type { Database, RootDatabase } from "lmdb";
 import {
+  currentCounties,
   FOREVER,
+  keyText,
   type CountyCode,
   type CountyRisk,
   type FactKey,
@@ -16,94 +18,214 @@ import {
   type RegionHistory,
   type RiskAreaCount,
   type RiskPublication,
+  type Screening,
 } from "../domain/index.ts";
+import { judge, NOTHING_PUBLISHED, type Doubt, type GuardState, type Judgement, type Mark } from "./publicationGuard.ts";
 
-export interface RegionStore extends RegionHistory {
+/** Something told of a region, by its source's id. */
+export interface InfectionRow {
+  readonly factKey: FactKey;
+  readonly revision: number;
+  readonly infection: LocalInfection;
+}
+export interface ScreeningRow {
+  readonly factKey: FactKey;
+  readonly revision: number;
+  readonly screening: Screening;
+}
+
+/** What a delivery says of regions. */
+export interface RegionChange {
+  readonly publications: readonly RiskPublication[];
+  readonly infections: readonly InfectionRow[];
+  readonly screenings: readonly ScreeningRow[];
+}
+
+/** Where a publication stands: held ones wait, superseded ones waited until a newer one came into force. */
+export type PublicationState = "in-force" | "held" | "superseded" | "rejected" | "replaced";
+
+export interface PublicationStanding {
+  readonly id: string;
+  readonly publishedAt: Instant;
+  readonly state: PublicationState;
+  readonly doubts: readonly Doubt[];
+  readonly areas: number;
+}
+
+/** What would be, were a change put. */
+export interface RegionPreview {
+  readonly history: RegionHistory;
+  /** Counties whose history would be another. */
+  readonly counties: CountyCode[];
+  /** A publication in it would be held, and why. */
+  readonly isHeld: boolean;
+  readonly doubts: readonly Doubt[];
+}
+
+export interface RegionReader extends RegionHistory {
   /** Counts the changes; two equal revisions are the same history. */
   revision(): number;
-  /** Call inside a transaction. @returns the counties whose history changed. */
-  putPublication(publication: RiskPublication): CountyCode[];
-  /** Call inside a transaction; the highest revision of a fact holds. @returns the counties whose history changed. */
-  putInfections(infections: readonly { factKey: FactKey; revision: number; infection: LocalInfection }[]): CountyCode[];
+  /** What was known at `at`, as it was judged then. */
+  historyAt(at: Instant): RegionHistory;
+  /** The newest publications first. */
+  publications(limit: number): PublicationStanding[];
+  standing(id: string): PublicationStanding | undefined;
+  /** `mark` for the publications in it. */
+  preview(change: RegionChange, mark: Mark | null): RegionPreview;
   /** Takes in what another process has written. */
   refresh(): void;
   /** Forgets what is in memory: the transaction it came from was given up. */
   forget(): void;
 }
 
+export interface RegionStore extends RegionReader {
+  /** Call inside a transaction. @returns the counties whose history changed. */
+  put(change: RegionChange, mark: Mark | null): CountyCode[];
+  /** An operator's word on a publication, from `at` on. Call inside a transaction. @returns the counties whose history changed. */
+  mark(id: string, mark: Mark, at: Instant): CountyCode[];
+}
+
+/** The name of a publication: its update time and what it says. */
+export function publicationId({ publishedAt, counties, areas }: RiskPublication): string {
+  const sorted = [...counties].sort(([a], [b]) => a - b);
+  const hash = createHash("sha256").update(JSON.stringify(sorted)).update(Buffer.from(areas.buffer, areas.byteOffset, areas.byteLength)).digest("hex").slice(0, 16);
+  return `${publishedAt.toString(16).padStart(8, "0")}${hash}`;
+}
+
 interface PublicationRecord {
   readonly publishedAt: Instant;
   readonly knownFrom: Instant;
   readonly counties: readonly (readonly [CountyCode, RiskAreaCount])[];
+  /** A Float64Array's bytes. */
+  readonly areas: Uint8Array;
+  /** Words on it, ascending; the last one counts. */
+  readonly marks: readonly { readonly mark: Mark; readonly from: Instant }[];
+}
+
+interface Publication extends PublicationRecord {
+  readonly id: string;
+  readonly areaIds: Float64Array;
+}
+
+interface Judged {
+  readonly publication: Publication;
+  readonly outcome: Judgement["outcome"];
+  readonly doubts: readonly Doubt[];
+  /** The guard's state behind it. */
+  readonly after: GuardState;
+}
+
+/** Everything in memory that a history is laid out from. */
+interface Model {
+  /** All, in the order in which they are judged. */
+  readonly judged: readonly Judged[];
+  readonly infections: Newest<LocalInfection>;
+  readonly screenings: Newest<Screening>;
+}
+
+/** By fact; versions are ordered as text. */
+type Newest<Value> = ReadonlyMap<string, Versioned<Value>>;
+interface Versioned<Value> {
+  readonly version: string;
+  readonly value: Value;
 }
 
 const REVISION = "regionRevision";
+const NOTHING: Model = { judged: [], infections: new Map(), screenings: new Map() };
 
 export function createRegionStore(root: RootDatabase, meta: Database<number, string>): RegionStore {
-  const publications = root.openDB<PublicationRecord, Uint8Array>({ name: "publications", keyEncoding: "binary", encoding: "msgpack" });
+  const publications = root.openDB<PublicationRecord, string>({ name: "publications", encoding: "msgpack" });
   const infections = root.openDB<LocalInfection, Uint8Array>({ name: "infections", keyEncoding: "binary", encoding: "msgpack" });
+  const screenings = root.openDB<Screening, Uint8Array>({ name: "screenings", keyEncoding: "binary", encoding: "msgpack" });
 
   let loadedRevision = -1;
   let generation = 0;
-  let history = new Map<CountyCode, CountyRisk>();
+  let model = NOTHING;
+  let history = new Map<CountyCode, CountyState>();
 
-  const load = (): void => {
-    history = layOut([...publications.getRange({})].map((r) => r.value), newestRevisions(infections));
+  const readAll = (knownAt: Instant): Model => {
+    const known = [...publications.getRange({})]
+      .filter(({ value }) => value.knownFrom <= knownAt)
+      .map(({ key, value }) => publicationOf(key, { ...value, marks: value.marks.filter((m) => m.from <= knownAt) }));
+    return {
+      judged: judgeFrom(known.sort(byTurn), [], 0),
+      infections: newestRevisions(infections, knownAt),
+      screenings: newestRevisions(screenings, knownAt),
+    };
+  };
+  const adopt = (next: Model): CountyCode[] => {
+    const before = history;
+    model = next;
+    history = layOut(next);
     loadedRevision = meta.get(REVISION) ?? 0;
     generation++;
+    return changedCounties(before, history);
   };
   const refresh = (): void => {
-    if (loadedRevision !== (meta.get(REVISION) ?? 0)) load();
+    if (loadedRevision !== (meta.get(REVISION) ?? 0)) adopt(readAll(FOREVER));
   };
-  /** Writes by `change`, then says which counties look different. */
-  const changing = (change: () => boolean): CountyCode[] => {
-    refresh();
-    if (!change()) return [];
-    const before = history;
+  const loaded = (): void => {
+    if (loadedRevision < 0) refresh();
+  };
+  const bump = (next: Model): CountyCode[] => {
     meta.putSync(REVISION, (meta.get(REVISION) ?? 0) + 1);
-    load();
-    return [...new Set([...before.keys(), ...history.keys()])].filter((c) => !sameRisk(before.get(c), history.get(c)));
+    return adopt(next);
   };
 
   return {
     generation() {
-      if (loadedRevision < 0) load();
+      loaded();
       return generation;
     },
     risk(county) {
-      if (loadedRevision < 0) load();
-      return history.get(county);
+      loaded();
+      return history.get(county)?.risk;
+    },
+    screenings(county) {
+      loaded();
+      return history.get(county)?.screenings ?? [];
     },
     revision() {
-      if (loadedRevision < 0) load();
+      loaded();
       return loadedRevision;
     },
-    putPublication({ publishedAt, knownFrom, counties }) {
-      const record: PublicationRecord = { publishedAt, knownFrom, counties: [...counties].sort(([a], [b]) => a - b) };
-      const key = Buffer.alloc(12);
-      key.writeUInt32BE(publishedAt, 0);
-      createHash("sha256").update(JSON.stringify(record.counties)).digest().copy(key, 4, 0, 8);
-      return changing(() => {
-        if (publications.doesExist(key)) return false;
-        publications.putSync(key, record);
-        return true;
-      });
+    historyAt: (at) => historyOf(layOut(readAll(at))),
+    publications(limit) {
+      loaded();
+      return model.judged.map((_, i) => standingAt(model, i)).slice(-limit).toReversed();
     },
-    putInfections(rows) {
-      return changing(() => {
-        let isNew = false;
-        for (const { factKey, revision, infection } of rows) {
-          const key = Buffer.alloc(28);
-          key.set(factKey, 0);
-          key.writeUInt32BE(revision, 16);
-          const { county, day, count } = infection;
-          createHash("sha256").update(JSON.stringify([county, day, count])).digest().copy(key, 20, 0, 8);
-          if (infections.doesExist(key)) continue;
-          infections.putSync(key, infection);
-          isNew = true;
-        }
-        return isNew;
-      });
+    standing(id) {
+      loaded();
+      const index = model.judged.findIndex((j) => j.publication.id === id);
+      return index < 0 ? undefined : standingAt(model, index);
+    },
+    preview(change, mark) {
+      loaded();
+      const next = withChange(model, change, mark);
+      const ids = change.publications.map(publicationId);
+      const held = next.judged.flatMap(({ publication }, i) => (ids.includes(publication.id) ? standingAt(next, i) : [])).filter((p) => p.state === "held");
+      const laidOut = next === model ? history : layOut(next);
+      return { history: historyOf(laidOut), counties: changedCounties(history, laidOut), isHeld: held.length > 0, doubts: held.flatMap((s) => s.doubts) };
+    },
+    put(change, mark) {
+      refresh();
+      const next = withChange(model, change, mark);
+      for (const publication of change.publications) {
+        const id = publicationId(publication);
+        if (!publications.doesExist(id)) publications.putSync(id, recordOf(publication, mark));
+      }
+      // A repetition keeps the instant at which it first became known.
+      for (const row of change.infections) if (!infections.doesExist(infectionKey(row))) infections.putSync(infectionKey(row), row.infection);
+      for (const row of change.screenings) if (!screenings.doesExist(screeningKey(row))) screenings.putSync(screeningKey(row), row.screening);
+      return next === model ? [] : bump(next);
+    },
+    mark(id, mark, from) {
+      refresh();
+      const record = publications.get(id);
+      if (!record || record.marks.at(-1)?.mark === mark) return [];
+      const marked = { ...record, marks: [...record.marks, { mark, from }] };
+      publications.putSync(id, marked);
+      return bump(withPublication(model, publicationOf(id, marked)));
     },
     refresh,
     forget() {
@@ -112,31 +234,145 @@ export function createRegionStore(root: RootDatabase, meta: Database<number, str
   };
 }
 
-/** The highest revision of every infection fact. */
-function newestRevisions(infections: Database<LocalInfection, Uint8Array>): LocalInfection[] {
-  const newest = new Map<string, LocalInfection>();
-  for (const { key, value } of infections.getRange({})) newest.set(Buffer.from(key.subarray(0, 16)).toString("latin1"), value);
-  return [...newest.values()];
+function recordOf({ publishedAt, knownFrom, counties, areas }: RiskPublication, mark: Mark | null): PublicationRecord {
+  const bytes = Buffer.from(areas.buffer, areas.byteOffset, areas.byteLength);
+  return { publishedAt, knownFrom, counties: [...counties].sort(([a], [b]) => a - b), areas: bytes, marks: mark === null ? [] : [{ mark, from: knownFrom }] };
 }
 
-function layOut(records: readonly PublicationRecord[], infections: readonly LocalInfection[]): Map<CountyCode, CountyRisk> {
-  const held = heldIntervals(records);
-  const byCounty = Map.groupBy(
-    infections.filter((i) => i.count > 0),
-    (i) => i.county,
+function publicationOf(id: string, record: PublicationRecord): Publication {
+  // Copied: what comes from the store need not lie on a multiple of eight.
+  return { ...record, id, areaIds: new Float64Array(Uint8Array.prototype.slice.call(record.areas).buffer) };
+}
+
+function infectionKey({ factKey, revision, infection: { county, day, count } }: InfectionRow): Uint8Array {
+  return revisionKey(factKey, revision, [county, day, count]);
+}
+
+function screeningKey({ factKey, revision, screening: { county, rounds } }: ScreeningRow): Uint8Array {
+  return revisionKey(factKey, revision, [county, rounds]);
+}
+
+/** Fact 16, revision u32, content hash 8. */
+function revisionKey(factKey: FactKey, revision: number, content: readonly unknown[]): Uint8Array {
+  const key = Buffer.alloc(28);
+  key.set(factKey, 0);
+  key.writeUInt32BE(revision, 16);
+  createHash("sha256").update(JSON.stringify(content)).digest().copy(key, 20, 0, 8);
+  return key;
+}
+
+/** The highest revision of every fact that was known at `knownAt`. */
+function newestRevisions<Value extends { readonly knownFrom: Instant }>(database: Database<Value, Uint8Array>, knownAt: Instant): Newest<Value> {
+  const newest = new Map<string, Versioned<Value>>();
+  for (const { key, value } of database.getRange({})) if (value.knownFrom <= knownAt) putNewest(newest, key, value);
+  return newest;
+}
+
+/** Keeps the value if its version is the highest. @returns whether it is. */
+function putNewest<Value>(newest: Map<string, Versioned<Value>>, key: Uint8Array, value: Value): boolean {
+  const text = keyText(key);
+  const [fact, version] = [text.slice(0, 16), text.slice(16)];
+  const known = newest.get(fact);
+  if (known && known.version >= version) return false;
+  newest.set(fact, { version, value });
+  return true;
+}
+
+/** The model with a change in it; the same object when the change says nothing new. */
+function withChange(model: Model, change: RegionChange, mark: Mark | null): Model {
+  let next = model;
+  for (const publication of change.publications) {
+    const id = publicationId(publication);
+    if (!next.judged.some((j) => j.publication.id === id)) next = withPublication(next, publicationOf(id, recordOf(publication, mark)));
+  }
+  const infections = new Map(model.infections);
+  const screenings = new Map(model.screenings);
+  const news = [
+    ...change.infections.map((row) => putNewest(infections, infectionKey(row), row.infection)),
+    ...change.screenings.map((row) => putNewest(screenings, screeningKey(row), row.screening)),
+  ];
+  if (news.includes(true)) next = { ...next, infections, screenings };
+  return next;
+}
+
+/** Puts a publication in its place, or in the place of its namesake, and judges anew from there on. */
+function withPublication(model: Model, publication: Publication): Model {
+  const others = model.judged.map((j) => j.publication).filter((p) => p.id !== publication.id);
+  const all = [...others, publication].sort(byTurn);
+  const changed = model.judged.findIndex((j, i) => j.publication !== all[i]);
+  return { ...model, judged: judgeFrom(all, model.judged, changed < 0 ? model.judged.length : changed) };
+}
+
+/**
+ * The order in which publications are judged: by update time; of one hour the longest first, since the guard keeps what came into force first; those that an operator
+ * released last, and the longest of them at the end.
+ */
+function byTurn(a: Publication, b: Publication): number {
+  const [isReleased, isOtherReleased] = [isMarked(a, "released"), isMarked(b, "released")];
+  const length = (b.areaIds.length - a.areaIds.length || (a.id < b.id ? 1 : -1)) * (isReleased ? -1 : 1);
+  return a.publishedAt - b.publishedAt || Number(isReleased) - Number(isOtherReleased) || length;
+}
+
+function isMarked({ marks }: Publication, mark: Mark): boolean {
+  return marks.at(-1)?.mark === mark;
+}
+
+/** Judges in the order of publication; the first `kept` of `before` stand. */
+function judgeFrom(inTurn: readonly Publication[], before: readonly Judged[], kept: number): Judged[] {
+  const judged = before.slice(0, kept);
+  for (const publication of inTurn.slice(kept)) {
+    const { publishedAt, areaIds, marks } = publication;
+    const { state, outcome, doubts } = judge(judged.at(-1)?.after ?? NOTHING_PUBLISHED, { publishedAt, areas: areaIds, mark: marks.at(-1)?.mark ?? null });
+    judged.push({ publication, outcome, doubts, after: state });
+  }
+  return judged;
+}
+
+function standingAt({ judged }: Model, index: number): PublicationStanding {
+  const { publication, outcome, doubts } = judged[index]!;
+  const isOvertaken = judged.slice(index + 1).some((j) => j.outcome === "in-force");
+  const states = { "in-force": isOvertaken ? "replaced" : "in-force", held: isOvertaken ? "superseded" : "held", rejected: "rejected", outdone: "replaced" } as const;
+  return { id: publication.id, publishedAt: publication.publishedAt, areas: publication.areaIds.length, doubts, state: states[outcome] };
+}
+
+interface CountyState {
+  readonly risk: CountyRisk | undefined;
+  readonly screenings: readonly Screening[];
+}
+
+/** A history that never changes. */
+function historyOf(states: ReadonlyMap<CountyCode, CountyState>): RegionHistory {
+  return { generation: () => 0, risk: (county) => states.get(county)?.risk, screenings: (county) => states.get(county)?.screenings ?? [] };
+}
+
+/** What was told under an old code counts for each county of today that it became. */
+function layOut(model: Model): Map<CountyCode, CountyState> {
+  const held = heldIntervals(model.judged.filter((j) => j.outcome === "in-force").map((j) => j.publication));
+  const infections = byCounty([...model.infections.values()].map((v) => v.value).filter((i) => i.count > 0));
+  const screenings = byCounty([...model.screenings.values()].map((v) => v.value));
+  const counties = new Set([...held.keys(), ...infections.keys(), ...screenings.keys()]);
+  return new Map(
+    [...counties].map((county) => {
+      const [areas, cases] = [held.get(county), infections.get(county)];
+      return [county, { risk: areas || cases ? { held: areas ?? [], infections: cases ?? [] } : undefined, screenings: screenings.get(county) ?? [] }];
+    }),
   );
-  const counties = new Set([...held.keys(), ...byCounty.keys()]);
-  return new Map([...counties].map((c) => [c, { held: held.get(c) ?? [], infections: byCounty.get(c) ?? [] }]));
+}
+
+function byCounty<Row extends { readonly county: CountyCode }>(rows: readonly Row[]): Map<CountyCode, Row[]> {
+  const out = new Map<CountyCode, Row[]>();
+  for (const row of rows) {
+    for (const county of currentCounties(row.county)) {
+      const list = out.get(county);
+      if (list) list.push(row);
+      else out.set(county, [row]);
+    }
+  }
+  return out;
 }
 
 /** When each county held an area: from the publication that names it to the first one after that doesn't. */
-function heldIntervals(records: readonly PublicationRecord[]): Map<CountyCode, Interval[]> {
-  const inForce = new Map<Instant, PublicationRecord>();
-  // Records come ordered by instant, then content hash: of equally long ones the last holds.
-  for (const record of records) {
-    const rival = inForce.get(record.publishedAt);
-    if (!rival || areaCount(record) >= areaCount(rival)) inForce.set(record.publishedAt, record);
-  }
+function heldIntervals(inForce: readonly Publication[]): Map<CountyCode, Interval[]> {
   const openSince = new Map<CountyCode, Instant>();
   const held = new Map<CountyCode, Interval[]>();
   const close = (county: CountyCode, until: Instant): void => {
@@ -146,7 +382,8 @@ function heldIntervals(records: readonly PublicationRecord[]): Map<CountyCode, I
     else held.set(county, [interval]);
     openSince.delete(county);
   };
-  for (const { publishedAt, counties } of [...inForce.values()].sort((a, b) => a.publishedAt - b.publishedAt)) {
+  for (const [i, { publishedAt, counties }] of inForce.entries()) {
+    if (inForce[i + 1]?.publishedAt === publishedAt) continue; // released over another one of the same hour
     const named = new Set(counties.filter(([, areas]) => areas.high + areas.medium > 0).map(([county]) => county));
     for (const county of [...openSince.keys()]) if (!named.has(county)) close(county, publishedAt);
     for (const county of named) if (!openSince.has(county)) openSince.set(county, publishedAt);
@@ -155,10 +392,6 @@ function heldIntervals(records: readonly PublicationRecord[]): Map<CountyCode, I
   return held;
 }
 
-function areaCount({ counties }: PublicationRecord): number {
-  return counties.reduce((sum, [, areas]) => sum + areas.high + areas.medium, 0);
-}
-
-function sameRisk(a: CountyRisk | undefined, b: CountyRisk | undefined): boolean {
-  return JSON.stringify(a) === JSON.stringify(b);
+function changedCounties(before: ReadonlyMap<CountyCode, CountyState>, after: ReadonlyMap<CountyCode, CountyState>): CountyCode[] {
+  return [...new Set([...before.keys(), ...after.keys()])].filter((c) => JSON.stringify(before.get(c)) !== JSON.stringify(after.get(c)));
 }

@@ -3,7 +3,8 @@ import fc from "fast-check";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { documentKey, factKey, phoneKey } from "../../test/keys.ts";
 import { shuffled, temporaryFolder } from "../../test/support.ts";
-import { keyText, type DocumentKey, type Fact, type Finding, type PhoneKey, type SubjectKey, type Test, type Trip } from "../domain/index.ts";
+import { keyText, type DocumentKey, type Fact, type Finding, type PhoneKey, type Refutation, type RiskPublication, type SubjectKey, type Test, type Trip } from "../domain/index.ts";
+import type { RegionChange } from "./regions.ts";
 import { openEvidenceReader, openEvidenceWriter, type EvidenceReader, type EvidenceWriter } from "./store.ts";
 
 const opened = new Set<EvidenceReader>();
@@ -32,10 +33,9 @@ const finding = (change: Partial<Finding> = {}): Finding => ({
 const [docA, docB, docC] = [documentKey(1), documentKey(2), documentKey(3)];
 const [phoneX, phoneY] = [phoneKey(11), phoneKey(12)];
 
-/** The facts of whoever owns a document, as texts in a fixed order: sets to compare. */
-const factsOf = (store: EvidenceReader, document: DocumentKey): string[] =>
-  store.holder(store.holdersOf(document)[0]!).evidence.facts.map((f) => JSON.stringify(f, Object.keys(f).sort())).sort();
-const asTexts = (...facts: Fact[]): string[] => facts.map((f) => JSON.stringify(f, Object.keys(f).sort())).sort();
+/** The facts of whoever owns a document, as texts in a fixed order: sets to compare. Whom a trip was told of is tested apart. */
+const factsOf = (store: EvidenceReader, document: DocumentKey): string[] => asTexts(...store.holder(store.holdersOf(document)[0]!).evidence.facts);
+const asTexts = (...facts: Fact[]): string[] => facts.map((f) => JSON.stringify(f, Object.keys(f).filter((name) => name !== "told").sort())).sort();
 const names = (keys: readonly Uint8Array[]): string[] => keys.map((k) => keyText(k)).sort();
 
 // --- Random deliveries ---
@@ -75,7 +75,7 @@ function deliver(store: EvidenceWriter, list: readonly Delivery[], perTransactio
     store.transaction(() => {
       for (const d of list.slice(start, start + perTransaction)) {
         if (d.what === "fact") store.putFact(SUBJECTS[d.subject]!, factKey(d.id), factOf(d));
-        else store.putHolder(d.documents.map((i) => DOCUMENTS[i]!), d.phones.map((i) => PHONES[i]!));
+        else store.putHolder(d.documents.map((i) => DOCUMENTS[i]!), d.phones.map((i) => PHONES[i]!), 0);
       }
     });
   }
@@ -241,7 +241,7 @@ describe("revisions", () => {
   });
   test("a fact that moves from a document to a phone counts for the phone's owners", () => {
     const store = openWriter();
-    store.transaction(() => store.putHolder([docB], [phoneX]));
+    store.transaction(() => store.putHolder([docB], [phoneX], 0));
     put(store, [docA, trip()], [phoneX, trip({ revision: 2 })]);
     expect(factsOf(store, docA)).toEqual([]);
     expect(factsOf(store, docB)).toEqual(asTexts(trip({ revision: 2 })));
@@ -286,14 +286,100 @@ describe("revisions", () => {
   });
 });
 
+describe("what refutations match", () => {
+  const refutation = (change: Partial<Refutation>): Refutation => ({
+    ...base, kind: "refutation", subject: null, fact: null, county: null, from: null, to: null, at: 300, authority: "authority", ground: "", ...change,
+  });
+  const tripsOf = (store: EvidenceReader, document: DocumentKey): Fact[] => store.holder(store.holdersOf(document)[0]!).evidence.facts.filter((f) => f.kind === "trip");
+  const kindsOf = (store: EvidenceReader, document: DocumentKey): string[] => store.holder(store.holdersOf(document)[0]!).evidence.facts.map((f) => f.kind).sort();
+
+  test("a trip says whom it was told of and which fact it is", () => {
+    const store = openWriter();
+    store.transaction(() => {
+      store.putHolder([docA], [phoneX], 0);
+      store.putFact(phoneX, factKey(7), trip());
+    });
+    expect(tripsOf(store, docA)).toEqual([trip({ told: { subject: keyText(phoneX), fact: keyText(factKey(7)) } })]);
+  });
+  test("a refutation of one fact reaches its holder, told before or after the trip, and nobody else", () => {
+    for (const isFirst of [true, false]) {
+      const store = openWriter();
+      const refute = (): SubjectKey[] => store.putFact(factKey(7) as Uint8Array as SubjectKey, factKey(90), refutation({ fact: keyText(factKey(7)) }));
+      const tell = (): SubjectKey[] => store.putFact(docA, factKey(7), trip());
+      store.transaction(() => {
+        store.putFact(docA, factKey(8), trip({ county: 110105 }));
+        store.putFact(docB, factKey(9), trip());
+        // Whom it concerns is known once the trip is.
+        expect((isFirst ? [refute(), tell()] : [tell(), refute()]).map((s) => s.map(keyText))).toEqual(isFirst ? [[], [keyText(docA)]] : [[keyText(docA)], [keyText(docA)]]);
+      });
+      expect(kindsOf(store, docA)).toEqual(["refutation", "trip", "trip"]);
+      expect(kindsOf(store, docB)).toEqual(["trip"]);
+    }
+  });
+});
+
+describe("as of an instant", () => {
+  test("only revisions and rows known by then count, to the second", () => {
+    const store = openWriter();
+    store.transaction(() => {
+      store.putHolder([docA], [], 100);
+      store.putHolder([docA, docB], [phoneX], 300);
+      store.putFact(docA, factKey(1), trip({ knownFrom: 100 }));
+      store.putFact(docA, factKey(1), trip({ knownFrom: 200, revision: 2, county: 440106 }));
+      store.putFact(phoneX, factKey(2), trip({ knownFrom: 150, county: 650102 }));
+    });
+    const at = (instant: number, document = docA): unknown => {
+      const { documents, evidence } = store.holderAt(document, instant);
+      return [evidence.registered, documents.map(keyText).sort(), evidence.facts.map((f) => (f as Trip).county).sort()];
+    };
+    const [a, b] = [keyText(docA), keyText(docB)];
+    expect(at(99)).toEqual([false, [a], []]);
+    expect(at(100)).toEqual([true, [a], [310115]]);
+    expect(at(199)).toEqual([true, [a], [310115]]);
+    expect(at(200)).toEqual([true, [a], [440106]]);
+    expect(at(299, docB)).toEqual([false, [b], []]);
+    expect(at(300)).toEqual([true, [a, b].sort(), [440106, 650102]]);
+    expect(at(300, docB)).toEqual([true, [a, b].sort(), [440106, 650102]]);
+  });
+  test("a fact that moved to another subject was still the first one's before", () => {
+    const store = openWriter();
+    store.transaction(() => {
+      store.putFact(docA, factKey(1), trip({ knownFrom: 100 }));
+      store.putFact(docB, factKey(1), trip({ knownFrom: 200, revision: 2 }));
+    });
+    expect([199, 200].map((at) => store.holderAt(docA, at).evidence.facts.length)).toEqual([1, 0]);
+    expect([199, 200].map((at) => store.holderAt(docB, at).evidence.facts.length)).toEqual([0, 1]);
+  });
+});
+
+describe("residents and former counties", () => {
+  const residence: Fact = { ...base, kind: "residence", county: 110105, from: 0, until: null };
+  test("residents are found by county, apart from visitors", () => {
+    const store = openWriter();
+    store.transaction(() => {
+      store.putFact(docA, factKey(1), residence);
+      store.putFact(docB, factKey(2), trip({ county: 110105 }));
+    });
+    const page = { after: null, limit: 10 };
+    expect(store.residentsOf(110105, page).map(keyText)).toEqual([keyText(docA)]);
+    expect(store.visitorsOf(110105, page).map(keyText)).toEqual([keyText(docB)]);
+    expect([store.residentCount(110105), store.visitorCount(110105), store.visitorCount(110106)]).toEqual([1, 1, 0]);
+  });
+  test("a stay told under an old code is found under every county that it became", () => {
+    const store = openWriter();
+    store.transaction(() => store.putFact(docA, factKey(1), trip({ county: 330104 })));
+    expect([330104, 330102, 330114, 330105].map((county) => store.visitorCount(county))).toEqual([0, 1, 1, 0]);
+  });
+});
+
 describe("holders", () => {
-  const join2 = (store: EvidenceWriter, documents: DocumentKey[], phones: PhoneKey[] = []): Uint8Array => store.transaction(() => store.putHolder(documents, phones));
+  const join2 = (store: EvidenceWriter, documents: DocumentKey[], phones: PhoneKey[] = []): Uint8Array => store.transaction(() => store.putHolder(documents, phones, 0));
 
   test("a document that nobody told us of is a holder of its own, not registered, with the facts told of it", () => {
     const store = openWriter();
     store.transaction(() => store.putFact(docA, factKey(1), trip()));
     expect(names(store.holdersOf(docA))).toEqual(names([docA]));
-    expect(store.holder(docA)).toMatchObject({ evidence: { registered: false, facts: [trip()] } });
+    expect(store.holder(docA)).toMatchObject({ evidence: { registered: false, facts: [trip()] } }); // and whom it was told of
     expect(names(store.holder(docA).documents)).toEqual(names([docA]));
   });
   test("a phone that nobody owns concerns nobody, and what is told of it waits for its owner", () => {
@@ -447,7 +533,8 @@ describe("visitorsOf", () => {
 });
 
 describe("a transaction", () => {
-  const publication = { publishedAt: 100, knownFrom: 100, counties: new Map([[310115, { high: 1, medium: 0 }]]) };
+  const publication: RiskPublication = { publishedAt: 100, knownFrom: 100, counties: new Map([[310115, { high: 1, medium: 0 }]]), areas: Float64Array.of(1) };
+  const listing = (list: RiskPublication): RegionChange => ({ publications: [list], infections: [], screenings: [] });
 
   test("has a number: each the next one, also after opening anew", async () => {
     const folder = join(temporaryFolder(), "evidence");
@@ -463,9 +550,9 @@ describe("a transaction", () => {
     const failing = (): void => {
       store.transaction(() => {
         store.putFact(docB, factKey(1), trip({ revision: 2, county: 440106 }));
-        store.putHolder([docA, docB], [phoneX]);
+        store.putHolder([docA, docB], [phoneX], 0);
         store.putProgress(7, { chunksDone: 1, entriesChanged: 1, recompute: { counties: [], after: null }, appliedMs: null });
-        expect(store.regions.putPublication(publication)).toEqual([310115]);
+        expect(store.regions.put(listing(publication), "released")).toEqual([310115]);
         expect(store.regions.risk(310115)).toBeDefined();
         throw new Error("half-way");
       });
@@ -481,20 +568,20 @@ describe("a transaction", () => {
     const store = openWriter();
     expect(() => {
       store.transaction(() => {
-        store.regions.putPublication(publication);
+        store.regions.put(listing(publication), "released");
         throw new Error("half-way");
       });
     }).toThrow();
-    expect(store.transaction(() => store.regions.putPublication(publication))).toEqual([310115]);
+    expect(store.transaction(() => store.regions.put(listing(publication), "released"))).toEqual([310115]);
     expect(store.regions.risk(310115)?.held).toHaveLength(1);
   });
   test("that throws leaves the regions' revision, as it was before", () => {
     const store = openWriter();
-    store.transaction(() => store.regions.putPublication(publication));
+    store.transaction(() => store.regions.put(listing(publication), "released"));
     const before = store.regions.revision();
     expect(() => {
       store.transaction(() => {
-        store.regions.putPublication({ ...publication, publishedAt: 200 });
+        store.regions.put(listing({ ...publication, publishedAt: 200 }), "released");
         throw new Error("half-way");
       });
     }).toThrow();
@@ -507,8 +594,8 @@ describe("a transaction", () => {
     opened.add(reader);
     expect(reader.regions.risk(310115)).toBeUndefined();
     writer.transaction(() => {
-      writer.putHolder([docA], []);
-      writer.regions.putPublication(publication);
+      writer.putHolder([docA], [], 0);
+      writer.regions.put(listing(publication), "released");
       expect(reader.holder(docA).evidence.registered).toBe(false);
     });
     await vi.waitUntil(() => reader.holder(docA).evidence.registered, { timeout: 50_000, interval: 1 });

@@ -3,34 +3,37 @@
 // Not here: what follows from evidence (policy), and numbers of any kind (subjects are keys).
 //
 // Databases and their keys (big endian, so that ranges are ordered):
-//   facts      subject 16, fact 16, revision u32, content hash 8           -> the fact, or null: it moved to another subject
+//   facts      subject 16, fact 16, revision u32, content hash 8           -> the fact, or that it moved to another subject
 //   subjects   fact 16                                                     -> subject 16, revision u32, content hash 8 of the highest revision
-//   holders    holder 16                                                   -> its documents and phones
-//   documents  document 16                                                 -> holder 16
-//   phones     phone 16, holder 16                                         -> nothing
-//   stays      county u32, subject 16                                      -> nothing: the inverted index region -> subjects
-//   regions    see regions.ts
+//   refuted    fact 16                                                     -> nothing: a refutation that names no subject lies in `facts` under this fact's key
+//   stays      county u32, subject 16                                      -> nothing: the inverted index region -> subjects, by the codes of today
+//   residents  county u32, subject 16                                      -> nothing: the same for where they live
 //   batches    sequence                                                    -> how far a batch has been applied
 //   meta       name                                                        -> number
 //   texts      name                                                        -> text
+//   holders, documents, phones, links: see holders.ts; publications, infections, screenings: regions.ts; changes, packs: changes.ts
 
 import { createHash } from "node:crypto";
 import { open, type Database, type RootDatabase } from "lmdb";
 import {
+  currentCounties,
+  FOREVER,
   KEY_BYTES,
   keyOf,
   keyText,
-  subjectKind,
   type CountyCode,
   type DocumentKey,
   type Fact,
   type FactKey,
   type HolderEvidence,
   type HolderKey,
+  type Instant,
   type PhoneKey,
   type SubjectKey,
 } from "../domain/index.ts";
-import { createRegionStore, type RegionStore } from "./regions.ts";
+import { createChangeStore, type ChangeReader, type ChangeStore } from "./changes.ts";
+import { copyOf, createHolderStore, endOf } from "./holders.ts";
+import { createRegionStore, type RegionReader, type RegionStore } from "./regions.ts";
 
 /** How far the worker has come with a batch. */
 export interface BatchProgress {
@@ -38,7 +41,12 @@ export interface BatchProgress {
   readonly chunksDone: number;
   readonly entriesChanged: number;
   /** Counties whose visitors are still to be evaluated anew, and the last subject done in the first of them. */
-  readonly recompute: { readonly counties: readonly CountyCode[]; readonly after: Uint8Array | null };
+  readonly recompute: {
+    readonly counties: readonly CountyCode[];
+    /** Counties whose residents are: after the visitors of all counties. */
+    readonly residents?: readonly CountyCode[];
+    readonly after: Uint8Array | null;
+  };
   /** Milliseconds of the service's clock; null: not applied yet. */
   readonly appliedMs: number | null;
 }
@@ -49,13 +57,24 @@ export interface Holder {
   readonly evidence: HolderEvidence;
 }
 
-export interface EvidenceReader {
-  readonly regions: RegionStore;
+export interface EvidenceReader extends ChangeReader {
+  readonly regions: RegionReader;
   /** The holders whom a fact about `subject` concerns. A document that no holder owns yet is a holder of its own; a phone may have none or several. */
   holdersOf(subject: SubjectKey): HolderKey[];
   holder(key: HolderKey): Holder;
-  /** Subjects with a stay in `county`, ascending, behind `after`. */
-  visitorsOf(county: CountyCode, options: { after: Uint8Array | null; limit: number }): SubjectKey[];
+  /** What was known of a document's holder at `at`: the revisions, and the documents and phones, that had been told by then. */
+  holderAt(document: DocumentKey, at: Instant): Holder;
+  /** How many holders `holders` rows have told of. */
+  holderCount(): number;
+  /** Those holders, ascending, some at a time; with `part`, the `part`-th of `parts` even shares of them. */
+  holderPages(share?: { readonly part: number; readonly parts: number }): Iterable<HolderKey[]>;
+  /** Subjects with a stay in `county`, a code of today, ascending, behind `after`. */
+  visitorsOf(county: CountyCode, options: Page): SubjectKey[];
+  /** The same for those who live or lived there. */
+  residentsOf(county: CountyCode, options: Page): SubjectKey[];
+  /** How many subjects have or had a stay there, live or lived there. */
+  visitorCount(county: CountyCode): number;
+  residentCount(county: CountyCode): number;
   progress(batch: number): BatchProgress | undefined;
   /** Of the rules under which the entries were computed; undefined: none were. */
   policyFingerprint(): string | undefined;
@@ -64,25 +83,34 @@ export interface EvidenceReader {
   close(): Promise<void>;
 }
 
-export interface EvidenceWriter extends EvidenceReader {
+export interface Page {
+  readonly after: Uint8Array | null;
+  readonly limit: number;
+}
+
+export interface EvidenceWriter extends EvidenceReader, ChangeStore {
+  readonly regions: RegionStore;
   /** Runs `change` in one write transaction and gives it the transaction's number. */
   transaction<T>(change: (sequence: number) => T): T;
   /** @returns the subjects whose evidence this may have changed. */
   putFact(subject: SubjectKey, factKey: FactKey, fact: Fact): SubjectKey[];
   /** Makes the owners of these documents one holder. @returns its key. */
-  putHolder(documents: readonly DocumentKey[], phones: readonly PhoneKey[]): HolderKey;
+  putHolder(documents: readonly DocumentKey[], phones: readonly PhoneKey[], knownFrom: Instant): HolderKey;
   putProgress(batch: number, progress: BatchProgress): void;
   putPolicyFingerprint(fingerprint: string): void;
   /** Resolves when everything committed so far is on disk. */
   flushed(): Promise<void>;
 }
 
-interface HolderRecord {
-  readonly documents: readonly Uint8Array[];
-  readonly phones: readonly Uint8Array[];
+/** Its source has told the fact of another subject since. */
+interface Moved {
+  readonly kind: "moved";
+  readonly knownFrom: Instant;
 }
 
 const MAP_BYTES = 512 * 2 ** 30;
+/** Holders whose keys are read in one go. */
+const PAGE_HOLDERS = 500;
 const EMPTY = new Uint8Array(0);
 const SEQUENCE = "sequence";
 const POLICY = "policyFingerprint";
@@ -96,42 +124,69 @@ export function openEvidenceWriter(folder: string): EvidenceWriter {
 }
 
 function createStore(folder: string, readOnly: boolean): EvidenceWriter {
-  const root: RootDatabase = open({ path: folder, readOnly, mapSize: MAP_BYTES, maxReaders: 256, maxDbs: 16 });
+  const root: RootDatabase = open({ path: folder, readOnly, mapSize: MAP_BYTES, maxReaders: 256, maxDbs: 32 });
   const binaryKeys = <Value>(name: string): Database<Value, Uint8Array> => root.openDB({ name, keyEncoding: "binary", encoding: "msgpack" });
   const bytesByKey = (name: string): Database<Uint8Array, Uint8Array> => root.openDB({ name, keyEncoding: "binary", encoding: "binary" });
-  const facts = binaryKeys<Fact | null>("facts");
+  const facts = binaryKeys<Fact | Moved>("facts");
   const subjects = bytesByKey("subjects");
-  const holders = binaryKeys<HolderRecord>("holders");
-  const documents = bytesByKey("documents");
-  const phones = bytesByKey("phones");
+  const refuted = bytesByKey("refuted");
   const stays = bytesByKey("stays");
+  const residents = bytesByKey("residents");
   const batches = root.openDB<BatchProgress, number>({ name: "batches", encoding: "msgpack" });
   const meta = root.openDB<number, string>({ name: "meta", encoding: "json" });
   const texts = root.openDB<string, string>({ name: "texts", encoding: "json" });
+  const holders = createHolderStore(root);
+  const changes = createChangeStore(root);
   const regions = createRegionStore(root, meta);
 
-  const factsOf = (subject: Uint8Array, into: Fact[]): void => {
-    let factName: Uint8Array | undefined;
-    let newest: Fact | null = null;
+  /** The highest revision of each fact of a subject that was known at `at`. */
+  const factsOf = (subject: Uint8Array, at: Instant, into: Fact[]): void => {
+    let factName = "";
+    let newest: Fact | Moved | undefined;
+    const subjectText = keyText(subject);
+    const take = (): void => {
+      if (!newest || newest.kind === "moved") return;
+      if (newest.kind !== "trip") return void into.push(newest);
+      into.push({ ...newest, told: { subject: subjectText, fact: factName } });
+      const name = keyOf(factName);
+      if (refuted.doesExist(name)) factsOf(name, at, into);
+    };
     for (const { key, value } of facts.getRange({ start: subject, end: endOf(subject) })) {
-      const name = key.subarray(KEY_BYTES, 2 * KEY_BYTES);
-      if (!factName || Buffer.compare(name, factName) !== 0) {
-        if (newest) into.push(newest);
-        factName = Buffer.from(name);
+      if (value.knownFrom > at) continue;
+      const name = keyText(key.subarray(KEY_BYTES, 2 * KEY_BYTES));
+      if (name !== factName) {
+        take();
+        factName = name;
       }
       newest = value;
     }
-    if (newest) into.push(newest);
+    take();
   };
 
-  const putRevision = (subject: Uint8Array, factKey: Uint8Array, version: Uint8Array, fact: Fact | null): void => {
+  const putRevision = (subject: Uint8Array, factKey: Uint8Array, version: Uint8Array, fact: Fact | Moved): void => {
     const key = Buffer.concat([subject, factKey, version]);
     // Repeated deliveries keep the instant at which the fact first became known.
     if (!facts.doesExist(key)) facts.putSync(key, fact);
-    if (fact?.kind === "trip") stays.putSync(countyKey(fact.county, subject), EMPTY);
+    const index = fact.kind === "trip" ? stays : fact.kind === "residence" ? residents : undefined;
+    if (index) for (const county of currentCounties((fact as { county: CountyCode }).county)) index.putSync(countyKey(county, subject), EMPTY);
+  };
+
+  const gather = (key: HolderKey, record: { documents: readonly DocumentKey[]; phones: readonly PhoneKey[] } | undefined, at: Instant): Holder => {
+    const documents = record?.documents ?? [key];
+    const gathered: Fact[] = [];
+    for (const subject of documents) factsOf(subject, at, gathered);
+    for (const phone of record?.phones ?? []) factsOf(phone, at, gathered);
+    return { key, documents, evidence: { registered: record !== undefined, facts: gathered } };
+  };
+
+  const pageOf = (index: Database<Uint8Array, Uint8Array>, county: CountyCode, { after, limit }: Page): SubjectKey[] => {
+    const start = after ? Buffer.concat([countyKey(county, after), Buffer.of(0)]) : countyKey(county, EMPTY);
+    const keys = index.getKeys({ start, end: countyKey(county + 1, EMPTY), limit });
+    return [...keys].map((key) => copyOf(key.subarray(4)) as SubjectKey);
   };
 
   return {
+    ...changes,
     regions,
 
     transaction(change) {
@@ -154,55 +209,41 @@ function createStore(folder: string, readOnly: boolean): EvidenceWriter {
       const knownVersion = known?.subarray(KEY_BYTES);
       if (!known || Buffer.compare(version, knownVersion!) > 0) subjects.putSync(factKey, Buffer.concat([subject, version]));
       putRevision(subject, factKey, version, fact);
+      if (fact.kind === "refutation" && fact.subject === null) {
+        // It lies under the key of the fact that it refutes, and concerns whomever that was told of.
+        refuted.putSync(subject, EMPTY);
+        const concerned = subjects.get(subject);
+        return concerned ? [copyOf(concerned.subarray(0, KEY_BYTES)) as SubjectKey] : [];
+      }
       const other = known?.subarray(0, KEY_BYTES);
       if (!other || Buffer.compare(other, subject) === 0) return [subject];
       // The source has said the same fact of two subjects: the lower revision's subject keeps a mark that the fact moved on.
-      if (Buffer.compare(version, knownVersion!) > 0) putRevision(other, factKey, version, null);
-      else putRevision(subject, factKey, knownVersion!, null);
+      const moved: Moved = { kind: "moved", knownFrom: fact.knownFrom };
+      if (Buffer.compare(version, knownVersion!) > 0) putRevision(other, factKey, version, moved);
+      else putRevision(subject, factKey, knownVersion!, moved);
       return [subject, other as SubjectKey];
     },
 
-    putHolder(newDocuments, newPhones) {
-      const owners = new Set(newDocuments.map((d) => keyText(documents.get(d) ?? d)));
-      const allDocuments = new Set(newDocuments.map(keyText));
-      const allPhones = new Set(newPhones.map(keyText));
-      for (const owner of owners) {
-        const record = holders.get(keyOf(owner));
-        record?.documents.forEach((d) => allDocuments.add(keyText(d)));
-        record?.phones.forEach((p) => allPhones.add(keyText(p)));
+    putHolder: (documents, phones, knownFrom) => holders.put(documents, phones, knownFrom),
+    holdersOf: (subject) => holders.of(subject),
+    holder: (key) => gather(key, holders.record(key), FOREVER),
+    holderAt: (document, at) => gather(document, holders.recordAt(document, at), at),
+    holderCount: () => holders.count(),
+    *holderPages(share) {
+      // Keys are hashes, hence uniform: their first byte parts them evenly.
+      const edge = (n: number): Uint8Array | null => (share && n > 0 && n < share.parts ? Buffer.of(Math.floor((256 * n) / share.parts)) : null);
+      let after = share ? edge(share.part) : null;
+      for (;;) {
+        const page = holders.keys({ after, until: share ? edge(share.part + 1) : null, limit: PAGE_HOLDERS });
+        if (page.length > 0) yield page;
+        if (page.length < PAGE_HOLDERS) return;
+        after = page.at(-1)!;
       }
-      const holder = keyOf([...allDocuments].sort()[0]!);
-      for (const owner of owners) {
-        if (owner === keyText(holder)) continue;
-        const previous = keyOf(owner);
-        holders.get(previous)?.phones.forEach((p) => phones.removeSync(Buffer.concat([p, previous])));
-        holders.removeSync(previous);
-      }
-      for (const d of allDocuments) documents.putSync(keyOf(d), holder);
-      for (const p of allPhones) phones.putSync(Buffer.concat([keyOf(p), holder]), EMPTY);
-      holders.putSync(holder, { documents: [...allDocuments].sort().map((d) => keyOf(d)), phones: [...allPhones].sort().map((p) => keyOf(p)) });
-      return holder;
     },
-
-    holdersOf(subject) {
-      if (subjectKind(subject) === "document") return [(documents.get(subject) ?? subject) as HolderKey];
-      return [...phones.getKeys({ start: subject, end: endOf(subject) })].map((key) => copyOf(key.subarray(KEY_BYTES)) as HolderKey);
-    },
-
-    holder(key) {
-      const record = holders.get(key);
-      const own = (record?.documents ?? [key]) as DocumentKey[];
-      const gathered: Fact[] = [];
-      for (const subject of own) factsOf(subject, gathered);
-      for (const phone of record?.phones ?? []) factsOf(phone, gathered);
-      return { key, documents: own, evidence: { registered: record !== undefined, facts: gathered } };
-    },
-
-    visitorsOf(county, { after, limit }) {
-      const start = after ? Buffer.concat([countyKey(county, after), Buffer.of(0)]) : countyKey(county, EMPTY);
-      const keys = stays.getKeys({ start, end: countyKey(county + 1, EMPTY), limit });
-      return [...keys].map((key) => copyOf(key.subarray(4)) as SubjectKey);
-    },
+    visitorsOf: (county, page) => pageOf(stays, county, page),
+    residentsOf: (county, page) => pageOf(residents, county, page),
+    visitorCount: (county) => stays.getKeysCount(rangeOf(county)),
+    residentCount: (county) => residents.getKeysCount(rangeOf(county)),
 
     progress: (batch) => batches.get(batch),
     policyFingerprint: () => texts.get(POLICY),
@@ -230,13 +271,9 @@ function versionOf(fact: Fact, subject: Uint8Array): Uint8Array {
   return version;
 }
 
-function copyOf(bytes: Uint8Array): Uint8Array {
-  return Uint8Array.prototype.slice.call(bytes);
-}
-
-/** Behind the last key that begins with `prefix`, whatever follows it. */
-function endOf(prefix: Uint8Array): Uint8Array {
-  return Buffer.concat([prefix, Buffer.alloc(48, 0xff)]);
+/** The keys of an index that belong to a county. */
+function rangeOf(county: CountyCode): { start: Uint8Array; end: Uint8Array } {
+  return { start: countyKey(county, EMPTY), end: countyKey(county + 1, EMPTY) };
 }
 
 function countyKey(county: CountyCode, subject: Uint8Array): Uint8Array {

@@ -6,18 +6,28 @@
 import { keyOf, keyText, type Clock, type CountyCode, type DocumentKey, type SubjectKey } from "../domain/index.ts";
 import { encodeEntry, entryOf, sameContent, type EntryWriter } from "../entry/index.ts";
 import type { BatchProgress, EvidenceWriter } from "../evidence/index.ts";
-import type { Evaluator } from "../policy/index.ts";
+import type { Evaluator, PolicyPack } from "../policy/index.ts";
+import type { BlastLimits, Reach } from "./blastRadius.ts";
 import type { InboxRow } from "./facts.ts";
-import type { InboxReader } from "./inbox.ts";
+import { changeText, isGuarded, planChange, putDecision } from "./guarded.ts";
+import type { BatchHeader, InboxReader } from "./inbox.ts";
 
 export interface ApplierParts {
   readonly inbox: InboxReader;
   readonly evidence: EvidenceWriter;
   readonly entries: EntryWriter;
+  /** Under the rules in force; `adopt` puts another in its place. */
   readonly evaluator: Evaluator;
+  /** Called when other rules have been put in force. */
+  readonly adopt: (pack: PolicyPack) => void;
+  readonly limits: BlastLimits;
   readonly clock: Clock;
+  /** Words for an operator. */
+  readonly say: (line: string) => void;
   /** Told after each change of entries, milliseconds of the service's clock. */
   readonly onChange: (atMs: number) => void;
+  /** One change of rules or regions at a time: what was measured must be what is put. */
+  readonly exclusively: <T>(work: () => Promise<T>) => Promise<T>;
   /** Looked at between steps: whether to leave the rest for the next start. */
   readonly isStopping: () => boolean;
 }
@@ -31,6 +41,16 @@ export class StoppedError extends Error {
 const RECOMPUTE_SUBJECTS = 500;
 const NOTHING_DONE: BatchProgress = { chunksDone: 0, entriesChanged: 0, recompute: { counties: [], after: null }, appliedMs: null };
 
+/** Lets one piece of work after the other run, in the order of asking. */
+export function createTurns(): ApplierParts["exclusively"] {
+  let last: Promise<unknown> = Promise.resolve();
+  return (work) => {
+    const mine = last.then(work);
+    last = mine.catch(() => undefined);
+    return mine;
+  };
+}
+
 /** Applies a batch to its end. Does nothing when it has been applied. */
 export async function applyBatch(sequence: number, parts: ApplierParts): Promise<void> {
   const { inbox, evidence, entries, clock } = parts;
@@ -40,22 +60,65 @@ export async function applyBatch(sequence: number, parts: ApplierParts): Promise
   if (progress.appliedMs !== null) return;
 
   // Each step writes down only what was on disk *before* it, so that a crash or a power cut repeats at most one step and never skips one.
-  while (progress.appliedMs === null && progress.chunksDone < header.chunks) {
-    if (parts.isStopping()) throw new StoppedError("stopped between two steps");
-    progress = applyChunk(sequence, inbox.chunk(sequence, progress.chunksDone), progress, parts);
+  const step = async (next: BatchProgress): Promise<void> => {
+    progress = next;
     await evidence.flushed();
     await entries.flushed();
+  };
+  if (isGuarded(header.feed) && progress.chunksDone === 0) await step(await parts.exclusively(() => applyGuarded(header, progress, parts)));
+  // A twin of this run may have come to the end meanwhile.
+  const isOpen = (): boolean => progress.appliedMs === null;
+  while (isOpen() && progress.chunksDone < header.chunks) {
+    stopIfAsked(parts);
+    const apply = (): BatchProgress => applyChunk(sequence, inbox.chunk(sequence, progress.chunksDone), progress, parts);
+    await step(header.feed === "decisions" ? await parts.exclusively(() => Promise.resolve(apply())) : apply());
   }
-  while (progress.appliedMs === null && progress.recompute.counties.length > 0) {
-    if (parts.isStopping()) throw new StoppedError("stopped between two steps");
-    progress = recomputeSome(sequence, progress, parts);
-    await evidence.flushed();
-    await entries.flushed();
+  while (isOpen() && isLeft(progress.recompute)) {
+    stopIfAsked(parts);
+    await step(recomputeSome(sequence, progress, parts));
   }
+  const reevaluated = await reevaluateAll(parts);
   evidence.transaction(() => {
-    if (!isApplied(sequence, evidence)) evidence.putProgress(sequence, { ...progress, appliedMs: clock.nowMs() });
+    if (!isApplied(sequence, evidence)) evidence.putProgress(sequence, { ...progress, entriesChanged: progress.entriesChanged + reevaluated, appliedMs: clock.nowMs() });
   });
   await evidence.flushed();
+}
+
+function isLeft({ counties, residents = [] }: BatchProgress["recompute"]): boolean {
+  return counties.length > 0 || residents.length > 0;
+}
+
+function stopIfAsked({ isStopping }: ApplierParts): void {
+  if (isStopping()) throw new StoppedError("stopped between two steps");
+}
+
+/** Measures what a change of rules or regions would do, and puts it or holds it; in one step, whatever its size. */
+async function applyGuarded(header: BatchHeader, progress: BatchProgress, parts: ApplierParts): Promise<BatchProgress> {
+  const { inbox, evidence, evaluator, clock, limits } = parts;
+  const rows = Array.from({ length: header.chunks }, (_, i) => inbox.chunk(header.sequence, i)).flat();
+  const now = Math.floor(clock.nowMs() / 1000);
+  const between = async (): Promise<void> => {
+    stopIfAsked(parts);
+    await new Promise((resolve) => setImmediate(resolve));
+  };
+  // A run before this one may have put it and died before that was written down.
+  const plan = evidence.change(header.sequence) ? undefined : await planChange(header, rows, { evidence, evaluator, limits, now, between });
+  const { after, aftermath } = evidence.transaction(() => {
+    const known = plan?.put();
+    const after = withReach(progress, known);
+    evidence.putProgress(header.sequence, after);
+    return { after, aftermath: known };
+  });
+  if (plan?.record.state === "held") parts.say(changeText(plan.record));
+  if (aftermath?.pack) parts.adopt(aftermath.pack);
+  return { ...after, chunksDone: header.chunks };
+}
+
+/** Whom is left to evaluate anew, with those whom a change concerns. */
+function withReach(progress: BatchProgress, reach: Reach | undefined): BatchProgress {
+  const { counties, residents = [] } = progress.recompute;
+  const join = (a: readonly CountyCode[], b: readonly CountyCode[] = []): CountyCode[] => [...new Set([...a, ...b])].sort((x, y) => x - y);
+  return { ...progress, recompute: { counties: join(counties, reach?.counties), residents: join(residents, reach?.residents), after: null } };
 }
 
 /** Inside a transaction: a twin of this run may have come to the end meanwhile, and its word is the last. */
@@ -76,14 +139,14 @@ export async function reevaluateAll(parts: ApplierParts): Promise<number> {
   let changed = 0;
   let after: DocumentKey | null = null;
   for (;;) {
-    if (parts.isStopping()) throw new StoppedError("stopped between two steps");
+    stopIfAsked(parts);
     const documents = entries.documents({ after, limit: REEVALUATE_DOCUMENTS });
     changed += evidence.transaction((evidenceSequence) => {
       const holders = new Set<string>();
       for (const document of documents) addHolders(holders, document, evidence);
       return evaluateHolders(holders, evidenceSequence, parts);
     });
-    await entries.flushed();
+    await entries.flushed(); // lets other batches have their turn
     if (documents.length < REEVALUATE_DOCUMENTS) break;
     after = documents.at(-1)!;
   }
@@ -94,48 +157,49 @@ export async function reevaluateAll(parts: ApplierParts): Promise<number> {
   return changed;
 }
 
-/** Puts one chunk's facts and evaluates whom they concern. */
+/** Puts one chunk's facts and decisions, and evaluates whom they concern. */
 function applyChunk(sequence: number, rows: readonly InboxRow[], progress: BatchProgress, parts: ApplierParts): BatchProgress {
-  const { evidence } = parts;
-  return evidence.transaction((evidenceSequence) => {
+  const { evidence, clock } = parts;
+  const packs: PolicyPack[] = [];
+  const next = evidence.transaction((evidenceSequence) => {
     if (isApplied(sequence, evidence)) return evidence.progress(sequence)!;
     // Who owns a subject is asked when all rows are in: a later row may have made two holders one.
     const subjects = new Set<string>();
-    const counties = new Set<CountyCode>(progress.recompute.counties);
-    const infections: Extract<InboxRow, { type: "infection" }>[] = [];
+    let after = progress;
     for (const row of rows) {
-      if (row.type === "holder") subjects.add(keyText(evidence.putHolder(row.documents, row.phones)));
+      if (row.type === "holder") subjects.add(keyText(evidence.putHolder(row.documents, row.phones, row.knownFrom)));
       else if (row.type === "fact") evidence.putFact(row.subject, row.factKey, row.fact).forEach((s) => subjects.add(keyText(s)));
-      else if (row.type === "infection") infections.push(row);
-      else evidence.regions.putPublication({ ...row.publication, counties: new Map(row.publication.counties) }).forEach((c) => counties.add(c));
+      else if (row.type === "decision") {
+        const aftermath = putDecision(row.decision, { evidence, evaluator: parts.evaluator, now: Math.floor(clock.nowMs() / 1000) });
+        after = withReach(after, aftermath);
+        if (aftermath.pack) packs.push(aftermath.pack);
+      } else throw new Error(`a row of type ${row.type} came by a feed that is not its own`);
     }
-    if (infections.length > 0) evidence.regions.putInfections(infections).forEach((c) => counties.add(c));
     const holders = new Set<string>();
     for (const subject of subjects) addHolders(holders, keyOf(subject), evidence);
-    const changed = evaluateHolders(holders, evidenceSequence, parts);
-    const after: BatchProgress = {
-      ...progress,
-      entriesChanged: progress.entriesChanged + changed,
-      recompute: { counties: [...counties].filter((c) => parts.evaluator.mayMatter(c)).sort((a, b) => a - b), after: null },
-    };
+    after = { ...after, entriesChanged: after.entriesChanged + evaluateHolders(holders, evidenceSequence, parts) };
     evidence.putProgress(sequence, after);
     return { ...after, chunksDone: progress.chunksDone + 1 };
   });
+  packs.forEach(parts.adopt);
+  return next;
 }
 
-/** Evaluates the next visitors of the first county on the list. */
+/** Evaluates the next visitors of the first county on the list; when no visitors are left, residents. */
 function recomputeSome(sequence: number, progress: BatchProgress, parts: ApplierParts): BatchProgress {
   const { evidence } = parts;
-  const [county, ...others] = progress.recompute.counties;
+  const { counties, residents = [], after } = progress.recompute;
   return evidence.transaction((evidenceSequence) => {
     if (isApplied(sequence, evidence)) return evidence.progress(sequence)!;
-    const visitors = evidence.visitorsOf(county!, { after: progress.recompute.after, limit: RECOMPUTE_SUBJECTS });
+    const page = { after, limit: RECOMPUTE_SUBJECTS };
+    const subjects = counties.length > 0 ? evidence.visitorsOf(counties[0]!, page) : evidence.residentsOf(residents[0]!, page);
     const holders = new Set<string>();
-    for (const subject of visitors) addHolders(holders, subject, evidence);
+    for (const subject of subjects) addHolders(holders, subject, evidence);
     const entriesChanged = progress.entriesChanged + evaluateHolders(holders, evidenceSequence, parts);
     evidence.putProgress(sequence, { ...progress, entriesChanged });
-    const isLast = visitors.length < RECOMPUTE_SUBJECTS;
-    const recompute = isLast ? { counties: others, after: null } : { counties: progress.recompute.counties, after: visitors.at(-1)! };
+    const isLast = subjects.length < RECOMPUTE_SUBJECTS;
+    const left = counties.length > 0 ? { counties: counties.slice(1), residents } : { counties, residents: residents.slice(1) };
+    const recompute = isLast ? { ...left, after: null } : { counties, residents, after: subjects.at(-1)! };
     return { ...progress, entriesChanged, recompute };
   });
 }

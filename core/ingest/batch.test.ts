@@ -74,7 +74,7 @@ describe("one row a line", () => {
 
 describe("feeds and content types", () => {
   test("feeds are those of rows and the risk lists; other names are none", () => {
-    expect([...FEEDS]).toEqual([...ROW_FEEDS, "risk-areas"]);
+    expect([...FEEDS]).toEqual([...ROW_FEEDS, "risk-areas", "packs"]);
     for (const name of ["", "Tests", "toString", "__proto__", "vaccinations"]) expect(isFeed(name), name).toBe(false);
     expect(FEEDS.every(isFeed)).toBe(true);
   });
@@ -92,8 +92,8 @@ describe("feeds and content types", () => {
     expect(FEEDS.filter((feed) => types.some((type) => formatOf(feed, type) !== undefined))).toEqual(["tests"]);
     expect(types.map((type) => formatOf("tests", type))).toEqual(["hl7", "hl7"]);
   });
-  test("the usual type of rows is NDJSON, of the risk lists JSON", () => {
-    expect(FEEDS.map((feed) => contentTypesOf(feed)[0])).toEqual([...ROW_FEEDS.map(() => "application/x-ndjson"), "application/json"]);
+  test("the usual type of rows is NDJSON, of the risk lists JSON, of packs YAML", () => {
+    expect(FEEDS.map((feed) => contentTypesOf(feed)[0])).toEqual([...ROW_FEEDS.map(() => "application/x-ndjson"), "application/json", "application/yaml"]);
   });
   test.each<[Feed, string]>([
     ["trips", "application/json"],
@@ -146,7 +146,7 @@ describe("risk lists", () => {
   test("become one row for the inbox, however many items they have", () => {
     const read = readList(publication("2022-06-09 07时", [SHANGHAI_HUANGPU]));
     const at = instant("2022-06-09T07:00:00+08:00");
-    expect(read).toEqual({ rows: [{ type: "publication", publication: { publishedAt: at, knownFrom: NOW, counties: [[310_101, { high: 1, medium: 0 }]] } }], accepted: 1, refusedCount: 0, refused: [], ignored: 0 });
+    expect(read).toEqual({ rows: [{ type: "publication", publication: { publishedAt: at, knownFrom: NOW, counties: [[310_101, { high: 1, medium: 0 }]], areas: expect.any(Uint8Array) as Uint8Array } }], accepted: 1, refusedCount: 0, refused: [], ignored: 0 });
   });
   test("in history are known from their publication", () => {
     const [row] = readList(publication("2022-06-09 07时", [SHANGHAI_HUANGPU]), { isHistory: true }).rows;

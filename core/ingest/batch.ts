@@ -4,20 +4,24 @@
 
 import { formatInstant, isRefusal, type Refusal } from "../domain/index.ts";
 import type { RowFault } from "../access/index.ts";
+import { PackError, parsePack } from "../policy/index.ts";
 import { AHEAD_S_MAX, readRow, ROW_FEEDS, type InboxRow, type Intake, type RowFeed } from "./facts.ts";
 import { readHl7Rows } from "./hl7.ts";
 import { readPublication } from "./riskAreas.ts";
 import type { ReadRow } from "./rows.ts";
 
-export const FEEDS = [...ROW_FEEDS, "risk-areas"] as const;
+export const FEEDS = [...ROW_FEEDS, "risk-areas", "packs"] as const;
 export type Feed = (typeof FEEDS)[number];
+
+/** Feeds of an operator: a source that may deliver to all others may not to these unless they are named. */
+export const OPERATOR_FEEDS: readonly Feed[] = ["packs", "decisions"];
 
 /** Faults listed in an answer; more than these are counted only. */
 export const FAULTS_MAX = 1000;
 /** Lines of one delivery; a row takes much more memory than its bytes. */
 export const LINES_MAX = 200_000;
 
-type Format = "ndjson" | "hl7" | "publication";
+type Format = "ndjson" | "hl7" | "publication" | "pack";
 
 /** Content types that each feed takes; the first is the usual one. */
 const CONTENT_TYPES: Record<Feed, Readonly<Record<string, Format>>> = {
@@ -31,7 +35,15 @@ const CONTENT_TYPES: Record<Feed, Readonly<Record<string, Format>>> = {
   "clinic-visits": { "application/x-ndjson": "ndjson" },
   commuters: { "application/x-ndjson": "ndjson" },
   reports: { "application/x-ndjson": "ndjson" },
+  declarations: { "application/x-ndjson": "ndjson" },
+  obligations: { "application/x-ndjson": "ndjson" },
+  screenings: { "application/x-ndjson": "ndjson" },
+  residences: { "application/x-ndjson": "ndjson" },
+  clearances: { "application/x-ndjson": "ndjson" },
+  refutations: { "application/x-ndjson": "ndjson" },
+  decisions: { "application/x-ndjson": "ndjson" },
   "risk-areas": { "application/json": "publication" },
+  packs: { "application/yaml": "pack" },
 };
 
 export interface ReadBatch {
@@ -62,6 +74,7 @@ export function formatOf(feed: Feed, contentType: string): Format | undefined {
 
 export function readBatch(feed: Feed, format: Format, text: string, intake: Intake): ReadBatch {
   if (feed === "risk-areas") return readRiskAreas(text, intake);
+  if (feed === "packs") return readPack(text);
   if (format === "hl7") {
     const { rows, ignored } = readHl7Rows(text);
     return readRows("tests", rows, intake, ignored);
@@ -106,8 +119,19 @@ function readRiskAreas(text: string, { now, isHistory }: Intake): ReadBatch {
   const read = readPublication(text);
   const refuseWhole = (refusal: Refusal): ReadBatch => ({ rows: [], accepted: 0, refusedCount: 1, refused: [{ line: 1, ...refusal }], ignored: 0 });
   if (isRefusal(read)) return refuseWhole(read);
-  const { publishedAt, counties, accepted, refused } = read;
+  const { publishedAt, counties, areas, accepted, refused } = read;
   if (publishedAt > now + AHEAD_S_MAX) return refuseWhole({ field: "data.end_update_time", reason: `lies in the future: it is ${formatInstant(now)} here` });
-  const publication = { publishedAt, knownFrom: isHistory ? Math.min(publishedAt, now) : now, counties: [...counties] };
+  const publication = { publishedAt, knownFrom: isHistory ? Math.min(publishedAt, now) : now, counties: [...counties], areas: new Uint8Array(areas.buffer, areas.byteOffset, areas.byteLength) };
   return { rows: [{ type: "publication", publication }], accepted, refusedCount: refused.length, refused: refused.slice(0, FAULTS_MAX), ignored: 0 };
+}
+
+/** A pack of rules, whole or not at all. */
+function readPack(text: string): ReadBatch {
+  try {
+    parsePack(text, "pack");
+    return { rows: [{ type: "pack", text }], accepted: 1, refusedCount: 0, refused: [], ignored: 0 };
+  } catch (error) {
+    if (!(error instanceof PackError)) throw error;
+    return { rows: [], accepted: 0, refusedCount: 1, refused: error.faults.slice(0, FAULTS_MAX), ignored: 0 };
+  }
 }

@@ -24,6 +24,13 @@ const ROWS = {
   "clinic-visits": { factId: "visit-1", document: document(1), at: "2022-06-08T10:00:00+08:00", symptom: "dry-cough" },
   commuters: { factId: "commuter-1", document: document(1), from: "2022-06-01T00:00:00+08:00", to: "2022-07-01T00:00:00+08:00" },
   reports: { factId: "report-1", document: document(1), at: "2022-06-08T10:00:00+08:00", community: "Invented community" },
+  declarations: { factId: "declaration-1", document: document(1), at: "2022-06-08T10:00:00+08:00" },
+  obligations: { factId: "obligation-1", document: document(1), kind: "courier", at: "2022-06-01T00:00:00+08:00", everyDays: 7, to: "2022-07-01T00:00:00+08:00" },
+  residences: { factId: "residence-1", document: document(1), county: "110105", from: "2020-01-01T00:00:00+08:00", to: "2022-07-01T00:00:00+08:00" },
+  clearances: { factId: "clearance-1", document: document(1), clears: "popup-3", at: "2022-06-08T10:00:00+08:00", authority: "District office", ground: "trail checked" },
+  refutations: { factId: "refutation-1", matches: { phone: phone(1), county: "310101", from: "2022-06-01", to: "2022-06-05" }, at: "2022-06-08T10:00:00+08:00", authority: "District office", ground: "number kept" },
+  screenings: { factId: "screening-1", county: "110105", rounds: [{ from: "2022-06-01", to: "2022-06-01" }, { from: "2022-06-03", to: "2022-06-03" }] },
+  decisions: { action: "release", change: 3, authority: "Duty officer", ground: "confirmed by telephone" },
   "local-infections": { factId: "infection-1", county: "310101", day: "2022-06-08", count: 3 },
 } satisfies Record<RowFeed, Fields>;
 
@@ -44,7 +51,7 @@ function accepted(feed: RowFeed, changes: Fields = {}, over: Partial<Intake> = {
   return result;
 }
 
-const factRow = (feed: Exclude<RowFeed, "holders" | "local-infections">, changes: Fields = {}, over: Partial<Intake> = {}): Extract<InboxRow, { type: "fact" }> => {
+const factRow = (feed: Exclude<RowFeed, "holders" | "local-infections" | "screenings" | "decisions">, changes: Fields = {}, over: Partial<Intake> = {}): Extract<InboxRow, { type: "fact" }> => {
   const row = accepted(feed, changes, over);
   if (row.type !== "fact") throw new Error(`a row of ${feed} became a ${row.type}`);
   return row;
@@ -375,9 +382,15 @@ describe("a fact's key", () => {
       accepted("clinic-visits", id),
       accepted("commuters", id),
       accepted("reports", id),
+      accepted("declarations", id),
+      accepted("obligations", id),
+      accepted("residences", id),
+      accepted("clearances", id),
+      accepted("refutations", id),
+      accepted("screenings", id),
       accepted("local-infections", id),
       accepted("trips", { factId: "other" }),
-      ...ROW_FEEDS.filter((feed) => feed !== "holders").map((feed) => accepted(feed, id, { source: "source-b" })),
+      ...ROW_FEEDS.filter((feed) => feed !== "holders" && feed !== "decisions").map((feed) => accepted(feed, id, { source: "source-b" })),
     ].map(keyOf);
     expect(new Set(keys).size).toBe(keys.length);
   });
@@ -406,14 +419,16 @@ describe("numbers", () => {
   const wordsOf = ({ number, phone }: Secrets): fc.Arbitrary<string> =>
     fc.constantFrom("same carriage", number, phone, `see ${number}, please`, `call ${phone}.`, `+86${phone}`, `2022-06-08 ${phone}`, `${number.slice(0, 10)} ${number.slice(10)}`, `${phone.slice(0, 3)}-${phone.slice(3)}`);
   const names = ({ number, phone }: Secrets): fc.Arbitrary<string> => fc.constantFrom("town", number, phone, `no ${number}`, `x${phone}`);
-  const KEPT_WORDS = new Set(["laboratory", "authority", "ground", "level", "community"]);
+  const KEPT_WORDS = new Set(["laboratory", "authority", "ground", "level", "community", "kind"]);
 
   const rowOf = (feed: RowFeed, secret: Secrets): Fields => {
     const subject = { documents: [{ type: "resident-id", number: secret.number }], phones: [secret.phone] };
     if (feed === "holders") return subject;
+    if (feed === "decisions") return ROWS.decisions;
     const row: Fields = { ...ROWS[feed], factId: secret.factId };
     if (feed === "trips") return { ...row, phone: secret.phone };
-    return feed === "local-infections" ? row : { ...row, document: subject.documents[0] };
+    if (feed === "refutations") return { ...row, matches: { ...ROWS.refutations.matches, phone: secret.phone, factId: secret.factId } };
+    return feed === "local-infections" || feed === "screenings" ? row : { ...row, document: subject.documents[0] };
   };
   const randomRow = fc.tuple(fc.constantFrom(...ROW_FEEDS), secrets).chain(([feed, secret]) => {
     const row = rowOf(feed, secret);

@@ -4,13 +4,17 @@
 
 import { z } from "zod";
 import {
+  BEGINNING,
   bindsFrom,
+  CLEARABLE,
+  countyFault,
   DRUG_CLASSES,
   endOf,
   FINDING_KINDS,
   formatInstant,
   freesAt,
   isRefusal,
+  keyText,
   mayHoldNumber,
   parseCounty,
   parseDay,
@@ -29,17 +33,40 @@ import {
   type Moment,
   type PhoneKey,
   type Refusal,
+  type Refutation,
   type RiskPublication,
+  type Screening,
   type SubjectKey,
 } from "../domain/index.ts";
 import type { Keyring } from "../access/index.ts";
 
 /** What the inbox keeps of a row. */
 export type InboxRow =
-  | { readonly type: "holder"; readonly documents: readonly DocumentKey[]; readonly phones: readonly PhoneKey[] }
+  | { readonly type: "holder"; readonly documents: readonly DocumentKey[]; readonly phones: readonly PhoneKey[]; readonly knownFrom: Instant }
   | { readonly type: "fact"; readonly subject: SubjectKey; readonly factKey: FactKey; readonly fact: Fact }
   | { readonly type: "infection"; readonly factKey: FactKey; readonly revision: number; readonly infection: LocalInfection }
-  | { readonly type: "publication"; readonly publication: Omit<RiskPublication, "counties"> & { readonly counties: readonly (readonly [number, { high: number; medium: number }])[] } };
+  | { readonly type: "screening"; readonly factKey: FactKey; readonly revision: number; readonly screening: Screening }
+  | { readonly type: "publication"; readonly publication: PublicationRow }
+  | { readonly type: "pack"; readonly text: string }
+  | { readonly type: "decision"; readonly decision: Decision };
+
+/** A publication in plain values: `areas` are the bytes of a Float64Array. */
+export interface PublicationRow extends Omit<RiskPublication, "counties" | "areas"> {
+  readonly counties: readonly (readonly [number, { high: number; medium: number }])[];
+  readonly areas: Uint8Array;
+}
+
+export const DECISIONS = ["release", "reject", "roll-back"] as const;
+
+/** An operator's word on a change that can hit many holders. */
+export interface Decision {
+  readonly action: (typeof DECISIONS)[number];
+  /** Sequence of the batch that brought the change; null with `roll-back`: the pack in force. */
+  readonly change: number | null;
+  readonly authority: string;
+  readonly ground: string;
+  readonly at: Instant;
+}
 
 /** What a row is read against. */
 export interface Intake {
@@ -52,7 +79,25 @@ export interface Intake {
 }
 
 /** Feeds whose rows stand one to a line; `risk-areas` comes as one list. */
-export const ROW_FEEDS = ["holders", "trips", "tests", "local-infections", "findings", "crossings", "purchases", "clinic-visits", "commuters", "reports"] as const;
+export const ROW_FEEDS = [
+  "holders",
+  "trips",
+  "tests",
+  "local-infections",
+  "findings",
+  "crossings",
+  "purchases",
+  "clinic-visits",
+  "commuters",
+  "reports",
+  "declarations",
+  "obligations",
+  "screenings",
+  "residences",
+  "clearances",
+  "refutations",
+  "decisions",
+] as const;
 export type RowFeed = (typeof ROW_FEEDS)[number];
 
 /** How far a sender's clock may run ahead. */
@@ -66,7 +111,7 @@ const revision = z.int().min(0).max(0xffff_ffff).optional();
 const subject = { document: documentSchema.optional(), phone: phoneSchema.optional() };
 const county = z.string().transform((text, context) => {
   const code = parseCounty(text);
-  if (code === undefined) context.addIssue({ code: "custom", message: "must be the six-digit code of a county on the list of 2021-10-31" });
+  if (code === undefined) context.addIssue({ code: "custom", message: countyFault(text) });
   return code ?? 0;
 });
 const moment = z.string().transform((text, context): Moment => {
@@ -85,6 +130,10 @@ const words = z
   .max(200)
   .regex(/^\P{Cc}*$/u, "must not hold control characters")
   .refine((text) => !mayHoldNumber(text), "seems to hold a document or phone number, which must not be kept: leave it out");
+
+/** Who decided, and on what ground: never empty, since a clearing that nobody stands for is worth nothing. */
+const authority = words.min(1, "must name the authority that decided");
+const ground = words.min(1, "must say on what ground");
 
 const SCHEMAS = {
   holders: z.strictObject({
@@ -127,6 +176,27 @@ const SCHEMAS = {
   "clinic-visits": z.strictObject({ factId, revision, ...subject, at: moment, symptom: z.enum(SYMPTOMS) }),
   commuters: z.strictObject({ factId, revision, ...subject, from: moment, to: moment.optional() }),
   reports: z.strictObject({ factId, revision, ...subject, at: moment, community: words }),
+  declarations: z.strictObject({ factId, revision, ...subject, at: moment }),
+  obligations: z.strictObject({ factId, revision, ...subject, kind: words, at: moment, everyDays: z.int().min(1).max(60).optional(), to: moment.optional() }),
+  residences: z.strictObject({ factId, revision, ...subject, county, from: moment, to: moment.optional() }),
+  clearances: z.strictObject({ factId, revision, ...subject, clears: z.enum(CLEARABLE), at: moment, authority, ground }),
+  refutations: z.strictObject({
+    factId,
+    revision,
+    matches: z.strictObject({
+      ...subject,
+      factId: factId.optional(),
+      source: z.string().max(64).optional(),
+      county: county.optional(),
+      from: moment.optional(),
+      to: moment.optional(),
+    }),
+    at: moment,
+    authority,
+    ground,
+  }),
+  screenings: z.strictObject({ factId, revision, county, rounds: z.array(z.strictObject({ from: moment, to: moment })).min(1, "must name at least one round").max(20) }),
+  decisions: z.strictObject({ action: z.enum(DECISIONS), change: z.int().min(1).max(0xffff_ffff).optional(), authority, ground }),
   "local-infections": z.strictObject({ factId, revision, county, day, count: z.int().min(0).max(100_000_000) }),
 } satisfies Record<RowFeed, z.ZodType>;
 
@@ -141,7 +211,7 @@ export function readRow(feed: RowFeed, row: unknown, intake: Intake): InboxRow |
 }
 
 const READERS: { [Feed in RowFeed]: (row: Row<Feed>, intake: Intake) => InboxRow | Refusal } = {
-  holders({ documents, phones }, { keyring }) {
+  holders({ documents, phones }, { keyring, now, isHistory }) {
     const documentKeys: DocumentKey[] = [];
     for (const [i, input] of documents.entries()) {
       const document = parseDocument(input);
@@ -154,7 +224,8 @@ const READERS: { [Feed in RowFeed]: (row: Row<Feed>, intake: Intake) => InboxRow
       if (isRefusal(phone)) return { ...phone, field: `phones.${i}` };
       phoneKeys.push(keyring.phoneKey(phone));
     }
-    return { type: "holder", documents: documentKeys, phones: phoneKeys };
+    // Rows of an imported register bear no date: whoever is in it counts as known from the beginning.
+    return { type: "holder", documents: documentKeys, phones: phoneKeys, knownFrom: isHistory ? BEGINNING : now };
   },
 
   trips(row, intake) {
@@ -214,6 +285,78 @@ const READERS: { [Feed in RowFeed]: (row: Row<Feed>, intake: Intake) => InboxRow
     return notAhead("at", row.at, intake) ?? factRow(row, intake, at, (base) => ({ ...base, kind: "report", at }));
   },
 
+  declarations(row, intake) {
+    const at = bindsFrom(row.at);
+    return notAhead("at", row.at, intake) ?? factRow(row, intake, at, (head) => ({ ...head, kind: "declaration", at }));
+  },
+
+  obligations(row, intake) {
+    const at = bindsFrom(row.at);
+    const until = row.to ? endOf(row.to) : null;
+    if (until !== null && until <= at) return { field: "to", reason: "must lie after at: a duty can't end before it has begun" };
+    return factRow(row, intake, at, (head) => ({ ...head, kind: "obligation", duty: row.kind, at, everyDays: row.everyDays ?? null, until }));
+  },
+
+  residences(row, intake) {
+    const from = bindsFrom(row.from);
+    const until = row.to ? endOf(row.to) : null;
+    if (until !== null && until <= from) return { field: "to", reason: "must lie after from: nobody moves out before moving in" };
+    return factRow(row, intake, from, (head) => ({ ...head, kind: "residence", county: row.county, from, until }));
+  },
+
+  clearances(row, intake) {
+    const at = freesAt(row.at);
+    const { clears } = row;
+    return notAhead("at", row.at, intake) ?? factRow(row, intake, at, (head) => ({ ...head, kind: "clearance", clears, at, authority: row.authority, ground: row.ground }));
+  },
+
+  refutations({ matches, ...row }, intake) {
+    const { keyring, source } = intake;
+    const { document, phone, factId: refutedId, source: refutedSource } = matches;
+    const refuted = refutedId === undefined ? null : keyring.factKey(refutedSource ?? source, `trip|${refutedId}`);
+    if (refutedSource !== undefined && refuted === null) return { field: "matches.source", reason: "says whose factId is meant: without matches.factId leave it out" };
+    const namesSubject = document !== undefined || phone !== undefined;
+    if (!namesSubject && refuted === null) {
+      return { field: "matches", reason: "must name a phone, a document or a factId: without one it would refute the trips of everybody" };
+    }
+    const at = bindsFrom(row.at);
+    const from = matches.from ? bindsFrom(matches.from) : null;
+    const to = matches.to ? freesAt(matches.to) : null;
+    if (from !== null && to !== null && to < from) return { field: "matches.to", reason: "lies before matches.from" };
+    const ahead = notAhead("at", row.at, intake);
+    if (ahead) return ahead;
+    const subjectKey = namesSubject ? subjectOf({ document, phone }, keyring) : null;
+    if (subjectKey && isRefusal(subjectKey)) return { ...subjectKey, field: `matches.${subjectKey.field}` };
+    const fact: Refutation = {
+      ...headOf(row, intake, at),
+      kind: "refutation",
+      subject: subjectKey && keyText(subjectKey),
+      fact: refuted && keyText(refuted),
+      county: matches.county ?? null,
+      from,
+      to,
+      at,
+      authority: row.authority,
+      ground: row.ground,
+    };
+    // Without a subject it lies under the fact that it refutes.
+    return { type: "fact", subject: subjectKey ?? (refuted as Uint8Array as SubjectKey), factKey: keyring.factKey(source, `refutation|${row.factId}`), fact };
+  },
+
+  screenings(row, { keyring, source, now, isHistory }) {
+    const rounds = row.rounds.map(({ from, to }) => ({ from: bindsFrom(from), until: endOf(to) }));
+    const empty = rounds.findIndex((r) => r.until <= r.from);
+    if (empty >= 0) return { field: `rounds.${empty}.to`, reason: "must lie after from: a round can't end before it has begun" };
+    const sorted = rounds.toSorted((a, b) => a.from - b.from);
+    const screening = { county: row.county, rounds: sorted, knownFrom: isHistory ? Math.min(sorted[0]!.from, now) : now };
+    return { type: "screening", factKey: keyring.factKey(source, `screenings|${row.factId}`), revision: row.revision ?? 1, screening };
+  },
+
+  decisions(row, { now }) {
+    if (row.change === undefined && row.action !== "roll-back") return { field: "change", reason: `is missing: name the change to ${row.action}` };
+    return { type: "decision", decision: { action: row.action, change: row.change ?? null, authority: row.authority, ground: row.ground, at: now } };
+  },
+
   "local-infections"(row, { keyring, source, now, isHistory }) {
     if (startOfDay(row.day) > now + AHEAD_S_MAX) return { field: "day", reason: `lies in the future: it is ${formatInstant(now)} here` };
     const infection = { county: row.county, day: row.day, count: row.count, knownFrom: isHistory ? Math.min(startOfDay(row.day), now) : now };
@@ -228,23 +371,34 @@ interface SubjectFields {
   readonly phone?: string | undefined;
 }
 
-function factRow(
-  row: SubjectFields,
-  { keyring, source, now, isHistory }: Intake,
-  publishedAt: Instant,
-  build: (base: { source: string; revision: number; knownFrom: Instant }) => Fact,
-): InboxRow | Refusal {
-  if ((row.document === undefined) === (row.phone === undefined)) {
-    return { field: "document", reason: "a row must name either a document or a phone, and not both" };
+/** What every fact begins with. */
+interface FactHead {
+  readonly source: string;
+  readonly revision: number;
+  readonly knownFrom: Instant;
+}
+
+function headOf({ revision: told }: Pick<SubjectFields, "revision">, { source, now, isHistory }: Intake, publishedAt: Instant): FactHead {
+  return { source, revision: told ?? 1, knownFrom: isHistory ? Math.min(publishedAt, now) : now };
+}
+
+function factRow(row: SubjectFields, intake: Intake, publishedAt: Instant, build: (head: FactHead) => Fact): InboxRow | Refusal {
+  const { keyring, source } = intake;
+  const key = subjectOf(row, keyring);
+  if (isRefusal(key)) return key;
+  const fact = build(headOf(row, intake, publishedAt));
+  return { type: "fact", subject: key, factKey: keyring.factKey(source, `${fact.kind}|${row.factId}`), fact };
+}
+
+/** The key of the document or phone that a row names. */
+function subjectOf({ document: input, phone: number }: Pick<SubjectFields, "document" | "phone">, keyring: Keyring): SubjectKey | Refusal {
+  if ((input === undefined) === (number === undefined)) return { field: "document", reason: "a row must name either a document or a phone, and not both" };
+  if (input) {
+    const document = parseDocument(input);
+    return isRefusal(document) ? document : keyring.documentKey(document);
   }
-  const fact = build({ source, revision: row.revision ?? 1, knownFrom: isHistory ? Math.min(publishedAt, now) : now });
-  const factKey = keyring.factKey(source, `${fact.kind}|${row.factId}`);
-  if (row.document) {
-    const document = parseDocument(row.document);
-    return isRefusal(document) ? document : { type: "fact", subject: keyring.documentKey(document), factKey, fact };
-  }
-  const phone = parsePhone(row.phone!);
-  return isRefusal(phone) ? phone : { type: "fact", subject: keyring.phoneKey(phone), factKey, fact };
+  const phone = parsePhone(number!);
+  return isRefusal(phone) ? phone : keyring.phoneKey(phone);
 }
 
 /** A bare date is ahead only when its day has not begun. */

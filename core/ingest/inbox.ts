@@ -69,7 +69,13 @@ function createInbox(folder: string, readOnly: boolean): Inbox {
 
   return {
     find,
-    header: (sequence) => headers.get(sequence),
+    header(sequence) {
+      const known = headers.get(sequence);
+      if (known) return known;
+      // A job may be here before this process has looked at the file anew.
+      root.resetReadTxn();
+      return headers.get(sequence);
+    },
     chunk(sequence, index) {
       const rows = rowsDb.get([sequence, index]);
       if (!rows) throw new Error(`the inbox has lost chunk ${index} of batch ${sequence}`);

@@ -1,6 +1,7 @@
 // Ingest: foreign bytes -> evidence -> entries.
 
-export { contentTypesOf, FEEDS, isFeed, type Feed } from "./batch.ts";
-export { findCounties } from "./riskAreas.ts";
+export { createTally, differencesOf, USUAL_LIMITS, type BlastLimits, type BlastReport, type TallyCounts, type ToldCount } from "./blastRadius.ts";
+export { contentTypesOf, FEEDS, isFeed, OPERATOR_FEEDS, type Feed } from "./batch.ts";
+export { findCounties, readPublication, type ReadPublication } from "./riskAreas.ts";
 export { startIngestServer, type IngestSettings } from "./server.ts";
 export { startWorker, type WorkerSettings } from "./worker.ts";

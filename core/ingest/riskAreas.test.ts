@@ -127,6 +127,37 @@ describe("a list that can be used", () => {
   });
 });
 
+describe("areas as numbers", () => {
+  const areasOf = (high: Item[], medium: Item[] = []): number[] => [...read(listOf(high, medium)).areas];
+  const PROVINCE = 2 ** 40;
+
+  test("one a named area, the high list first, in the order of the list", () => {
+    const [chaoyang, chaoyang2, dongguan, xian] = areasOf([CHAOYANG], [DONGGUAN, XIAN_ZONE]);
+    expect(areasOf([CHAOYANG], [DONGGUAN, XIAN_ZONE])).toHaveLength(6);
+    expect(areasOf([DONGGUAN], [CHAOYANG])).toEqual([dongguan, chaoyang, chaoyang2]);
+    expect([chaoyang, dongguan, xian].map((area) => Math.floor(area! / PROVINCE))).toEqual([11, 44, 61]);
+  });
+  test("the level doesn't matter, every name does", () => {
+    const area = item("江苏省", "苏州市", "昆山市");
+    expect(areasOf([area])).toEqual(areasOf([], [area]));
+    const others = [{ ...area, province: "浙江省" }, { ...area, city: "南京市" }, { ...area, county: "太仓市" }, { ...area, communitys: ["area 1"] }];
+    expect(new Set(areasOf([area, ...others])).size).toBe(5);
+  });
+  test("areas of one place lie together: they differ in the last 24 bits alone", () => {
+    const [first, second] = areasOf([CHAOYANG]);
+    expect(Math.floor(first! / 2 ** 24)).toBe(Math.floor(second! / 2 ** 24));
+    expect(first).not.toBe(second);
+  });
+  test("areas that find no county count too; of a province that nobody knows, under 0", () => {
+    const [nowhere, unknown] = areasOf([NOWHERE], [item("某省", "某市", "某县")]);
+    expect(Math.floor(nowhere! / PROVINCE)).toBe(44);
+    expect(Math.floor(unknown! / PROVINCE)).toBe(0);
+  });
+  test("they are whole numbers that a double holds", () => {
+    expect(areasOf([CHAOYANG, DONGGUAN], [XIAN_ZONE]).every(Number.isSafeInteger)).toBe(true);
+  });
+});
+
 describe("a place finds its counties", () => {
   test.each<[string, [string, string, string], number[]]>([
     ["names as they stand", ["江苏省", "苏州市", "昆山市"], [320_583]],

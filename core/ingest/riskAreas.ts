@@ -2,9 +2,10 @@
 // Promises: a list whose own counts don't match it is refused whole; an item that finds no county is named, never dropped in silence.
 // Not here: what an area means for anyone.
 
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { z } from "zod";
-import { allCounties, startOfDay, type CountyCode, type Instant, type Refusal, type RiskAreaCount, parseDate } from "../domain/index.ts";
+import { allCounties, provinceOf, startOfDay, type CountyCode, type Instant, type Refusal, type RiskAreaCount, parseDate } from "../domain/index.ts";
 import type { RowFault } from "../access/index.ts";
 
 const itemSchema = z.looseObject({ province: z.string(), city: z.string(), county: z.string(), communitys: z.array(z.string()) });
@@ -21,6 +22,11 @@ const publicationSchema = z.looseObject({ data: listSchema });
 export interface ReadPublication {
   readonly publishedAt: Instant;
   readonly counties: ReadonlyMap<CountyCode, RiskAreaCount>;
+  /**
+   * One number for each area in the order of the list, the high ones first: the province's two digits and 40 bits that stand for the area's names.
+   * An area keeps its number when its level changes. Areas that found no county are among them; 0 stands for a province that nobody knows.
+   */
+  readonly areas: Float64Array;
   /** Items that found their county. */
   readonly accepted: number;
   /** Items that did not; `line` counts the items of the high list, then those of the medium one. */
@@ -63,7 +69,19 @@ export function readPublication(text: string): ReadPublication | Refusal {
       counties.set(code, count);
     }
   });
-  return { publishedAt, counties, accepted: items.length - refused.length, refused };
+  const areas = Float64Array.from(items.flatMap(({ item }) => item.communitys.map((community) => areaNumber(item, community))));
+  return { publishedAt, counties, areas, accepted: items.length - refused.length, refused };
+}
+
+/** Province, then 16 bits of the place (province, city, county), then 24 of the area in it: areas of one place lie together when they are sorted. */
+function areaNumber({ province, city, county }: PlaceName, community: string): number {
+  provinces ??= new Map([...allCounties().values()].map((c) => [c.province, provinceOf(c.code)]));
+  const place = [province, city, county].join("|");
+  return (provinces.get(province) ?? 0) * 2 ** 40 + hashBits(place, 2) * 2 ** 24 + hashBits(`${place}|${community}`, 3);
+}
+
+function hashBits(text: string, bytes: number): number {
+  return createHash("sha256").update(text).digest().readUIntBE(0, bytes);
 }
 
 /** "2022-06-09 17时", Beijing time. */
@@ -84,6 +102,7 @@ interface PlaceName {
 const MUNICIPALITIES = new Set(["北京市", "上海市", "天津市", "重庆市"]);
 const DIRECTLY_ADMINISTERED = "省直辖县级行政区划";
 
+let provinces: ReadonlyMap<string, number> | undefined;
 let places: ReadonlyMap<string, readonly CountyCode[]> | undefined;
 
 /**

@@ -10,8 +10,9 @@ import { clockAt, temporaryFolder } from "../../test/support.ts";
 import { signRequest } from "../access/index.ts";
 import { offsetClock, type Clock } from "../domain/index.ts";
 import { entryFault, openEntryReader } from "../entry/index.ts";
-import { beijingPack } from "../policy/index.ts";
+import { beijingPackText } from "../policy/index.ts";
 import { FAULTS_MAX, LINES_MAX } from "./batch.ts";
+import { USUAL_LIMITS } from "./blastRadius.ts";
 import { openInboxReader } from "./inbox.ts";
 import { startIngestServer } from "./server.ts";
 import { startWorker } from "./worker.ts";
@@ -71,7 +72,7 @@ function startService({ folder = temporaryFolder(), redisUrl = redis.url, bodyBy
     state: async (which) => ((await (await service.ask(which)).json()) as { state: string }).state,
     metrics: async () => (await fetch(`http://127.0.0.1:${server.port}/metrics`)).text(),
     startWorker() {
-      const worker = startWorker({ folders, queueAddress, pack: beijingPack(), clock, log });
+      const worker = startWorker({ folders, queueAddress, firstPack: beijingPackText(), limits: USUAL_LIMITS, clock, log });
       let ended: Promise<void> | undefined;
       const end = (): Promise<void> => (ended ??= worker.stop());
       stops.push(end);

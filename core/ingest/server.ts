@@ -5,7 +5,8 @@
 import { formatMs, mayHoldNumber, type Clock } from "../domain/index.ts";
 import { bodyMatches, DIGEST_FAULT, problemResponse, verifyRequest, type Keyring, type Problem, type Registry, type Source } from "../access/index.ts";
 import { openEvidenceReader, type EvidenceReader } from "../evidence/index.ts";
-import { contentTypesOf, FEEDS, formatOf, isFeed, LINES_MAX, readBatch, type Feed } from "./batch.ts";
+import { contentTypesOf, FEEDS, formatOf, OPERATOR_FEEDS, isFeed, LINES_MAX, readBatch, type Feed } from "./batch.ts";
+import { isGuarded } from "./guarded.ts";
 import { openInbox, type Inbox } from "./inbox.ts";
 import { openQueue, type BatchQueue, type QueueAddress } from "./queue.ts";
 
@@ -183,6 +184,7 @@ function tell(request: Request, { feed: feedName, batch: id }: { feed: string; b
   const header = desk.inbox.find({ source: source.name, feed: feedName as Feed, batch: id });
   if (!header) return problemResponse({ status: 404, title: "No such batch", detail: `the source ${source.name} has delivered no batch of this id to this feed` });
   const progress = desk.evidence()?.progress(header.sequence);
+  const change = isGuarded(header.feed) ? desk.evidence()?.change(header.sequence) : undefined;
   const appliedMs = progress?.appliedMs ?? null;
   return Response.json({
     batch: header.batch,
@@ -196,6 +198,7 @@ function tell(request: Request, { feed: feedName, batch: id }: { feed: string; b
     receivedAt: formatMs(header.receivedMs),
     appliedAt: appliedMs === null ? null : formatMs(appliedMs),
     tookMs: appliedMs === null ? null : appliedMs - header.receivedMs,
+    ...(change ? { change: { id: change.id, state: change.state, reasons: change.reasons, report: change.report } } : {}),
   });
 }
 
@@ -207,7 +210,8 @@ function authorise(request: Request, feed: string, { registry, clock }: Desk, ki
   const source = verifyRequest({ method: request.method, path: url.pathname, headers, kind }, registry, clock);
   if (typeof source === "string") return { status: 401, title: "Not signed as needed", detail: source };
   if (!isFeed(feed)) return { status: 404, title: "No such feed", detail: `feeds are ${FEEDS.join(", ")}` };
-  if (!source.feeds.includes("*") && !source.feeds.includes(feed)) return { status: 403, title: "Not this source's feed", detail: `the source ${source.name} may deliver to ${source.feeds.join(", ")}` };
+  const mayDeliver = source.feeds.includes(feed) || (source.feeds.includes("*") && !OPERATOR_FEEDS.includes(feed));
+  if (!mayDeliver) return { status: 403, title: "Not this source's feed", detail: `the source ${source.name} may deliver to ${source.feeds.join(", ")}` };
   return source;
 }
 
@@ -239,7 +243,8 @@ function decodeUtf8(body: Uint8Array): string | undefined {
 }
 
 /** Prometheus text. The queue's counts are absent while Redis is away. */
-async function metricsText({ inbox, queue, clock }: Desk): Promise<string> {
+async function metricsText(desk: Desk): Promise<string> {
+  const { inbox, queue, clock } = desk;
   const pending = inbox.pending();
   const oldestMs = pending[0] === undefined ? undefined : inbox.header(pending[0])?.receivedMs;
   const lines = [
@@ -250,6 +255,11 @@ async function metricsText({ inbox, queue, clock }: Desk): Promise<string> {
     "# TYPE fangxing_oldest_pending_batch_age_seconds gauge",
     `fangxing_oldest_pending_batch_age_seconds ${oldestMs === undefined ? 0 : (clock.nowMs() - oldestMs) / 1000}`,
   ];
+  lines.push(
+    "# HELP fangxing_changes_held Changes of rules and regions that wait for somebody to decide.",
+    "# TYPE fangxing_changes_held gauge",
+    `fangxing_changes_held ${desk.evidence()?.changes({ limit: 1000, state: "held" }).length ?? 0}`,
+  );
   const counts = await queue.counts().catch(() => undefined);
   if (counts) {
     lines.push(

@@ -1,17 +1,21 @@
-// The worker: applies queued batches, and tells everyone who reads entries that it is alive.
+// The worker: applies queued batches, and tells everyone who reads entries that it is alive, and which venue rules are in force.
+// Promises: the rules in force are those that its store says; a pack of another text comes into force only as a change that was measured.
 
-import type { Clock } from "../domain/index.ts";
+import { now, type Clock } from "../domain/index.ts";
 import { openEntryWriter } from "../entry/index.ts";
-import { openEvidenceWriter } from "../evidence/index.ts";
-import { createEvaluator, type PolicyPack } from "../policy/index.ts";
-import { applyBatch, reevaluateAll, StoppedError } from "./apply.ts";
+import { openEvidenceWriter, type EvidenceWriter } from "../evidence/index.ts";
+import { createEvaluator, parsePack, venueRules, type Evaluator, type PolicyPack } from "../policy/index.ts";
+import { applyBatch, createTurns, reevaluateAll, StoppedError, type ApplierParts } from "./apply.ts";
+import type { BlastLimits } from "./blastRadius.ts";
 import { openInboxReader } from "./inbox.ts";
 import { startQueueWorker, type QueueAddress } from "./queue.ts";
 
 export interface WorkerSettings {
   readonly folders: { readonly inbox: string; readonly evidence: string; readonly entries: string };
   readonly queueAddress: QueueAddress;
-  readonly pack: PolicyPack;
+  /** Text of the pack that a service without any begins with. */
+  readonly firstPack: string;
+  readonly limits: BlastLimits;
   readonly clock: Clock;
   readonly log: (line: string) => void;
 }
@@ -19,14 +23,33 @@ export interface WorkerSettings {
 const HEARTBEAT_MS = 1000;
 
 /** Starts the worker. @returns how to stop it. */
-export function startWorker({ folders, queueAddress, pack, clock, log }: WorkerSettings): { stop(): Promise<void> } {
+export function startWorker({ folders, queueAddress, firstPack, limits, clock, log }: WorkerSettings): { stop(): Promise<void> } {
   const inbox = openInboxReader(folders.inbox);
   const evidence = openEvidenceWriter(folders.evidence);
   const entries = openEntryWriter(folders.entries);
-  const evaluator = createEvaluator(pack, evidence.regions);
+  let evaluator: Evaluator;
+  const adopt = (pack: PolicyPack): void => {
+    evaluator = createEvaluator(pack, evidence.regions);
+    entries.putVenueRules(venueRules(pack));
+  };
+  adopt(packInForce(evidence, firstPack, clock, log));
   let changedMs = entries.heartbeat()?.changedMs ?? 0;
   let isStopping = false;
-  const parts = { inbox, evidence, entries, evaluator, clock, onChange: (atMs: number) => (changedMs = atMs), isStopping: () => isStopping };
+  const parts: ApplierParts = {
+    inbox,
+    evidence,
+    entries,
+    get evaluator() {
+      return evaluator;
+    },
+    adopt,
+    limits,
+    clock,
+    exclusively: createTurns(),
+    say: log,
+    onChange: (atMs: number) => (changedMs = atMs),
+    isStopping: () => isStopping,
+  };
   const running = new Map<number, Promise<void>>();
   /** A batch that is being applied already is waited for, not begun a second time. */
   const applyOnce = (sequence: number): Promise<void> => {
@@ -38,7 +61,7 @@ export function startWorker({ folders, queueAddress, pack, clock, log }: WorkerS
 
   const beat = (): void => {
     const batchesWaiting = inbox.pending().filter((sequence) => evidence.progress(sequence)?.appliedMs == null).length;
-    entries.beat({ atMs: clock.nowMs(), changedMs, batchesWaiting });
+    entries.beat({ atMs: clock.nowMs(), changedMs, batchesWaiting, changesHeld: evidence.changes({ limit: 1000, state: "held" }).length });
     // Readers that were killed would hold old pages, and the files would grow without end.
     entries.checkReaders();
     evidence.checkReaders();
@@ -58,7 +81,7 @@ export function startWorker({ folders, queueAddress, pack, clock, log }: WorkerS
       await applyOnce(sequence).catch((error: unknown) => sayFault(sequence, error as Error));
     }
     const changed = await reevaluateAll(parts);
-    if (changed > 0) log(`the rules have changed: ${changed} entries were computed anew`);
+    if (changed > 0) log(`${changed} entries were computed anew under the rules in force`);
   };
   const caughtUp = catchUp().catch((error: unknown) => {
     if (!(error instanceof StoppedError)) log(`the entries could not be computed anew: ${(error as Error).message}`);
@@ -74,4 +97,17 @@ export function startWorker({ folders, queueAddress, pack, clock, log }: WorkerS
       await Promise.all([inbox.close(), evidence.close(), entries.close()]);
     },
   };
+}
+
+/** The rules in force; a service without any begins with those that it was given. */
+function packInForce(evidence: EvidenceWriter, firstPack: string, clock: Clock, log: (line: string) => void): PolicyPack {
+  const at = now(clock);
+  const given = parsePack(firstPack, "the pack that came with the service");
+  const applied =
+    evidence.packs().at(-1) ??
+    evidence.transaction(() => evidence.putPack({ name: given.name, text: firstPack, fingerprint: given.fingerprint, from: at, change: null }));
+  if (applied.fingerprint !== given.fingerprint) {
+    log(`the rules in force (pack ${applied.number}, ${applied.name}) are not those that came with the service: fangxing policy diff measures a change`);
+  }
+  return parsePack(applied.text, `pack ${applied.number}`);
 }

@@ -2,20 +2,23 @@
 
 import { describe, expect, test } from "vitest";
 import { instant, NOW } from "../../test/ingestSupport.ts";
-import { dayOf, FLAGS, maskNumber, type Flag, type VenueRule } from "../domain/index.ts";
+import { dayOf, FLAGS, FOREVER, maskNumber, RESTRICTING, type Flag, type VenueRule } from "../domain/index.ts";
 import type { EntryState } from "../entry/index.ts";
-import { ANSWER_BYTES, answerOf, answerText, compileVenueRule, UNKNOWN_HOLDER, type Answer } from "./answer.ts";
+import { ANSWER_BYTES, answerOf, answerText, UNKNOWN_HOLDER, type Answer } from "./answer.ts";
+import { compileVenueRule, compileVenues, flagBit, lacksTest } from "./venues.ts";
 
 const VALIDITY = { from: instant("2020-03-01T00:00:00+08:00"), until: instant("2022-12-20T00:00:00+08:00") };
-const USUAL: VenueRule = { stops: FLAGS.filter((flag) => flag !== "commuter"), ...VALIDITY };
+const USUAL: VenueRule = { venue: "venue", stops: RESTRICTING, testHours: null, commuterHours: null, testIf: null, acceptsReceipt: false, ...VALIDITY };
 const NOW_MS = NOW * 1000;
 
 function stateOf(flags: readonly Flag[], over: Partial<EntryState> = {}): EntryState {
-  return { flags: flags.reduce((bits, flag) => bits | (1 << FLAGS.indexOf(flag)), 0), incomplete: false, shownDay: null, ...over };
+  return { flags: flags.reduce((bits, flag) => bits | (1 << FLAGS.indexOf(flag)), 0), incomplete: false, shownDay: null, issuedAt: 0, ...over };
 }
-const ask = (flags: readonly Flag[], over: Partial<EntryState> = {}, rule: VenueRule = USUAL, nowMs = NOW_MS): Answer => answerOf(stateOf(flags, over), compileVenueRule(rule), nowMs);
+/** As a gate asks: the rule of its venue at that time, if any. */
+const ask = (flags: readonly Flag[], over: Partial<EntryState> = {}, rule: VenueRule = USUAL, nowMs = NOW_MS): Answer =>
+  answerOf(stateOf(flags, over), compileVenues([rule]).at(rule.venue, Math.floor(nowMs / 1000)), nowMs);
 
-/** All 1,024 sets of flags. */
+/** All 4,096 sets of flags. */
 const ALL_SETS: readonly (readonly Flag[])[] = Array.from({ length: 2 ** FLAGS.length }, (_, bits) => FLAGS.filter((_flag, i) => (bits >> i) % 2 === 1));
 
 describe("what the policy says, case by case", () => {
@@ -59,17 +62,28 @@ describe("every combination of flags", () => {
     ["the usual rule", USUAL.stops],
     ["a rule that stops nobody more", []],
     ["a rule that stops commuters", ["commuter"]],
+    ["a rule that stops whoever was beside a risk", ["prefecture", "commuting"]],
     ["a rule that stops everything", FLAGS],
   ];
   test.each(rules)("under %s is as specified", (_, stops) => {
     for (const flags of ALL_SETS) expect(ask(flags, {}, { ...USUAL, stops }), flags.join()).toEqual(specified(flags, stops));
   });
-  test("lets pass without any flag or as a commuter, and never else, under the usual rule", () => {
-    expect(ALL_SETS.filter((flags) => ask(flags).pass)).toEqual([[], ["commuter"]]);
+  /** Every set of marks alone. */
+  const MARKS = [[], ["commuter"], ["commuting"], ["commuter", "commuting"], ["prefecture"], ["commuter", "prefecture"], ["commuting", "prefecture"], ["commuter", "commuting", "prefecture"]];
+  test("lets pass without any flag or with marks alone, and never else, under the usual rule", () => {
+    expect(ALL_SETS.filter((flags) => ask(flags).pass)).toEqual(MARKS);
   });
   test("never lets pass who is restricted, whatever the venue's rule leaves out", () => {
     const passing = ALL_SETS.filter((flags) => ask(flags, {}, { ...USUAL, stops: [] }).pass);
-    expect(passing).toEqual([[], ["commuter"]]);
+    expect(passing).toEqual(MARKS);
+  });
+  test("of a venue that asks for a test passes exactly who would pass with it and has it", () => {
+    const asking = { ...USUAL, testHours: 48 };
+    for (const flags of ALL_SETS) {
+      expect(ask(flags, { issuedAt: NOW }, asking)).toEqual(ask(flags));
+      const untested = ask(flags, {}, asking);
+      expect(untested).toEqual(ask(flags).pass ? { ...ask(flags), pass: false, reason: "venue-rule" } : ask(flags));
+    }
   });
   test("in an incomplete entry never passes, and is told as unconfirmed", () => {
     for (const flags of ALL_SETS) expect(ask(flags, { incomplete: true })).toEqual(specified(["unconfirmed"], USUAL.stops));
@@ -117,13 +131,116 @@ describe("a holder of whom there is no entry", () => {
 });
 
 describe("a compiled venue rule", () => {
+  const stopping = (stops: readonly Flag[]): number => compileVenueRule({ ...USUAL, stops }).stops;
+
   test("has one bit for each flag, and the bounds of its validity", () => {
-    FLAGS.forEach((flag, i) => expect(compileVenueRule({ stops: [flag], from: 1, until: 2 })).toEqual({ stops: 2 ** i, from: 1, until: 2 }));
-    expect(compileVenueRule({ stops: FLAGS, from: 1, until: 2 }).stops).toBe(2 ** FLAGS.length - 1);
-    expect(compileVenueRule({ stops: [], from: 1, until: 2 }).stops).toBe(0);
+    FLAGS.forEach((flag, i) => {
+      expect([stopping([flag]), flagBit(flag)]).toEqual([2 ** i, 2 ** i]);
+    });
+    expect(stopping(FLAGS)).toBe(2 ** FLAGS.length - 1);
+    expect(stopping([])).toBe(0);
+    expect(compileVenueRule({ ...USUAL, from: 1, until: 2 })).toMatchObject({ from: 1, until: 2 });
   });
   test("does not care for order or repetition", () => {
-    expect(compileVenueRule({ stops: ["home", "popup-1", "home"], from: 1, until: 2 })).toEqual(compileVenueRule({ stops: ["popup-1", "home"], from: 1, until: 2 }));
+    expect(stopping(["home", "popup-1", "home"])).toBe(stopping(["popup-1", "home"]));
+  });
+  test("has hours as seconds, those of everybody for commuters where it says nothing else, and 0 where it asks for nothing", () => {
+    expect(compileVenueRule(USUAL)).toEqual({ ...VALIDITY, stops: 0x1ff, testS: 0, commuterTestS: 0, testIf: 0, acceptsReceipt: false });
+    expect(compileVenueRule({ ...USUAL, testHours: 48 })).toMatchObject({ testS: 172_800, commuterTestS: 172_800 });
+    expect(compileVenueRule({ ...USUAL, testHours: 48, commuterHours: 336, testIf: "prefecture", acceptsReceipt: true })).toMatchObject({
+      ...{ testS: 172_800, commuterTestS: 1_209_600, testIf: flagBit("prefecture"), acceptsReceipt: true },
+    });
+  });
+});
+
+describe("a venue that asks for a test of the last 48 hours (POLICY §0, §2.3)", () => {
+  const H = 3600;
+  const BOARDING: VenueRule = { ...USUAL, venue: "boarding", testHours: 48, commuterHours: 336 };
+  const lacking = (issuedAt: number, flags: readonly Flag[] = [], rule: VenueRule = BOARDING, hasReceipt = false): boolean =>
+    lacksTest(compileVenueRule(rule), stateOf(flags).flags, issuedAt, NOW, hasReceipt);
+
+  test.each<[string, number, boolean]>([
+    ["issued at this second", NOW, false],
+    ["issued exactly 48 hours ago", NOW - 48 * H, false],
+    ["issued one second longer ago", NOW - 48 * H - 1, true],
+    ["issued one second from now", NOW + 1, true],
+    ["issued at the last instant that there is", FOREVER, true],
+    ["that doesn't exist", 0, true],
+  ])("takes no other than a newer one: %s", (_, issuedAt, lacks) => {
+    expect(lacking(issuedAt)).toBe(lacks);
+  });
+  test.each<[string, number, boolean]>([
+    ["exactly 336 hours ago", NOW - 336 * H, false],
+    ["one second longer ago", NOW - 336 * H - 1, true],
+    ["one second from now", NOW + 1, true],
+    ["never", 0, true],
+  ])("takes an older one of commuters: issued %s", (_, issuedAt, lacks) => {
+    expect(lacking(issuedAt, ["commuting"])).toBe(lacks);
+    expect(lacking(issuedAt, ["commuting", "commuter"])).toBe(lacks);
+  });
+  test("goes by the commuters' rule, not by their mark", () => {
+    expect(lacking(NOW - 100 * H, ["commuter"])).toBe(true);
+    expect(lacking(NOW - 100 * H, ["prefecture"])).toBe(true);
+  });
+  test("may be stricter with commuters than with others, and is as with others when it says nothing of them", () => {
+    expect(lacking(NOW - 25 * H, ["commuting"], { ...BOARDING, commuterHours: 24 })).toBe(true);
+    expect([48 * H, 48 * H + 1].map((ago) => lacking(NOW - ago, ["commuting"], { ...BOARDING, commuterHours: null }))).toEqual([false, true]);
+  });
+  test("asks it of nobody when the rule names no hours, even if it names commuters' hours", () => {
+    expect(lacking(0, ["commuting"], { ...BOARDING, testHours: null })).toBe(false);
+  });
+  test("asks it only of whoever has the flag that it names", () => {
+    const rule: VenueRule = { ...BOARDING, testIf: "prefecture" };
+    expect(lacking(0, [], rule)).toBe(false);
+    expect(lacking(0, ["commuting", "commuter"], rule)).toBe(false);
+    expect(lacking(0, ["prefecture"], rule)).toBe(true);
+    expect(lacking(NOW - 48 * H, ["prefecture"], rule)).toBe(false);
+    expect(lacking(NOW - 48 * H - 1, ["prefecture"], rule)).toBe(true);
+  });
+  test("takes a receipt for the test only where the rule says so", () => {
+    expect(lacking(0, [], BOARDING, true)).toBe(true);
+    expect(lacking(0, [], { ...BOARDING, acceptsReceipt: true }, true)).toBe(false);
+    expect(lacking(0, [], { ...BOARDING, acceptsReceipt: true }, false)).toBe(true);
+  });
+  test("lets a receipt stand for nothing but the test", () => {
+    const rule = compileVenueRule({ ...BOARDING, acceptsReceipt: true });
+    for (const flags of ALL_SETS) expect(answerOf(stateOf(flags), rule, NOW_MS, true)).toEqual(ask(flags));
+  });
+  test("tells its reason last, and the holder's green status beside it", () => {
+    expect(ask([], {}, BOARDING)).toMatchObject({ pass: false, reason: "venue-rule", status: "clear" });
+    expect(ask(["popup-4"], {}, BOARDING)).toMatchObject({ pass: false, reason: "popup", status: null });
+    expect(ask(["unconfirmed"], {}, BOARDING)).toMatchObject({ pass: false, reason: "unconfirmed" });
+  });
+  test("counts to the second that has begun: 48 hours and 999 milliseconds are 48 hours", () => {
+    expect(ask([], { issuedAt: NOW - 48 * H }, BOARDING, NOW_MS + 999).pass).toBe(true);
+    expect(ask([], { issuedAt: NOW - 48 * H }, BOARDING, NOW_MS + 1000).pass).toBe(false);
+  });
+  test("does not let pass an incomplete entry, however new its test", () => {
+    expect(ask([], { incomplete: true, issuedAt: NOW }, BOARDING)).toMatchObject({ pass: false, reason: "unconfirmed" });
+  });
+});
+
+describe("compiled venues", () => {
+  const rule = (venue: string, from: number, until: number, testHours: number): VenueRule => ({ ...USUAL, venue, from, until, testHours });
+  const hoursAt = (rules: readonly VenueRule[], venue: string, now: number): number | undefined => {
+    const testS = compileVenues(rules).at(venue, now)?.testS;
+    return testS === undefined ? undefined : testS / 3600;
+  };
+  const TWO = [rule("a", 10, 20, 1), rule("a", 20, 30, 2), rule("b", 15, 25, 3)];
+
+  test("find a rule from its first instant to its last, and none before or after", () => {
+    expect([9, 10, 19, 20, 29, 30].map((now) => hoursAt(TWO, "a", now))).toEqual([undefined, 1, 1, 2, 2, undefined]);
+    expect([14, 15, 24, 25].map((now) => hoursAt(TWO, "b", now))).toEqual([undefined, 3, 3, undefined]);
+  });
+  test("find none in a gap between two", () => {
+    const gap = [rule("a", 10, 20, 1), rule("a", 25, 30, 2)];
+    expect([19, 20, 24, 25].map((now) => hoursAt(gap, "a", now))).toEqual([1, undefined, undefined, 2]);
+  });
+  test("know only the kinds that they were told of, and not what every object has", () => {
+    const venues = compileVenues(TWO);
+    expect(["a", "b", "c", "", "constructor", "__proto__"].map((venue) => venues.has(venue))).toEqual([true, true, false, false, false, false]);
+    expect(venues.at("constructor", 15)).toBeUndefined();
+    expect(compileVenues([]).at("a", 15)).toBeUndefined();
   });
 });
 

@@ -2,8 +2,9 @@
 // Promises: no rule is applied here that the venue rule doesn't state; every answer has all fields and one length.
 // Not here: reading the entry (scan.ts).
 
-import { dayOf, FLAGS, formatInstant, formatMs, POPUPS, startOfDay, type Flag, type VenueRule } from "../domain/index.ts";
+import { dayOf, formatInstant, formatMs, POPUPS, startOfDay } from "../domain/index.ts";
 import type { EntryState } from "../entry/index.ts";
+import { flagBit as bit, lacksTest, type CompiledVenueRule } from "./venues.ts";
 
 export type Reason = "no-policy" | "status" | "popup" | "unconfirmed" | "venue-rule";
 
@@ -20,7 +21,6 @@ export interface Answer {
   testAgeDays: number | null;
 }
 
-const bit = (flag: Flag): number => 1 << FLAGS.indexOf(flag);
 const HOME = bit("home");
 const CENTRAL = bit("central");
 const UNCONFIRMED = bit("unconfirmed");
@@ -28,24 +28,13 @@ const COMMUTER = bit("commuter");
 const POPUP_BITS = POPUPS.map((number) => ({ number, mask: bit(`popup-${number}`) }));
 const ANY_POPUP = POPUP_BITS.reduce((mask, p) => mask | p.mask, 0);
 
-/** A venue's rule with its flags as bits. */
-export interface CompiledVenueRule {
-  readonly stops: number;
-  readonly from: number;
-  readonly until: number;
-}
-
-export function compileVenueRule({ stops, from, until }: VenueRule): CompiledVenueRule {
-  return { stops: stops.reduce((mask, flag) => mask | bit(flag), 0), from, until };
-}
-
 /** The state of a holder of whom there is no entry (POLICY §0: unconfirmed). */
-export const UNKNOWN_HOLDER: Readonly<EntryState> = { flags: UNCONFIRMED, incomplete: false, shownDay: null };
+export const UNKNOWN_HOLDER: Readonly<EntryState> = { flags: UNCONFIRMED, incomplete: false, shownDay: null, issuedAt: 0 };
 
-/** What a gate is told at `nowMs`. */
-export function answerOf(state: EntryState, rule: CompiledVenueRule, nowMs: number): Answer {
+/** What a gate is told at `nowMs` under its venue's rule; no rule: no policy is in force. `hasReceipt`: a sampling receipt was shown to it. */
+export function answerOf(state: EntryState, rule: CompiledVenueRule | undefined, nowMs: number, hasReceipt = false): Answer {
   const now = Math.floor(nowMs / 1000);
-  if (now < rule.from || now >= rule.until) {
+  if (!rule) {
     return { pass: false, reason: "no-policy", status: null, popups: [], unconfirmed: false, commuter: false, testAgeDays: null };
   }
   // An entry that could not hold all of its verdict lets nobody pass.
@@ -53,7 +42,7 @@ export function answerOf(state: EntryState, rule: CompiledVenueRule, nowMs: numb
   const unconfirmed = (flags & UNCONFIRMED) !== 0;
   const hasPopup = (flags & ANY_POPUP) !== 0;
   const restricted = (flags & CENTRAL) !== 0 ? "central" : (flags & HOME) !== 0 ? "home" : null;
-  const stopped = (flags & rule.stops) !== 0;
+  const stopped = (flags & rule.stops) !== 0 || lacksTest(rule, flags, state.issuedAt, now, hasReceipt);
   const reason: Reason | null = restricted ? "status" : hasPopup ? "popup" : unconfirmed ? "unconfirmed" : stopped ? "venue-rule" : null;
   return {
     pass: reason === null,

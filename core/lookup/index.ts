@@ -2,3 +2,4 @@
 
 export * from "./answer.ts";
 export { startLookupServer, type LookupSettings } from "./server.ts";
+export { compileVenues, type CompiledVenueRule, type CompiledVenues } from "./venues.ts";

@@ -5,33 +5,43 @@ import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { document, keyOfDocument, keyring, NOW, phone, recordWith, residentId } from "../../test/ingestSupport.ts";
 import { temporaryFolder } from "../../test/support.ts";
-import { FLAGS, isRefusal, parseDocument, dayOf, type Document, type Refusal } from "../domain/index.ts";
+import { isRefusal, parseDocument, dayOf, FOREVER, RESTRICTING, type Document, type Refusal, type VenueRule } from "../domain/index.ts";
 import { openEntryWriter, type EntryWriter } from "../entry/index.ts";
-import { ANSWER_BYTES, compileVenueRule } from "./answer.ts";
+import { ANSWER_BYTES } from "./answer.ts";
 import { createMetrics, type LookupMetrics } from "./metrics.ts";
 import { createScan, type ScanResult } from "./scan.ts";
+import { compileVenues, type CompiledVenues } from "./venues.ts";
 
-const rule = compileVenueRule({ stops: FLAGS.filter((flag) => flag !== "commuter"), from: 0, until: 0xffff_ffff });
+const USUAL: VenueRule = { venue: "venue", stops: RESTRICTING, testHours: null, commuterHours: null, testIf: null, acceptsReceipt: false, from: 0, until: FOREVER };
+const RULES = [
+  USUAL,
+  { ...USUAL, venue: "boarding", testHours: 48 },
+  { ...USUAL, venue: "checkpoint", testHours: 48, acceptsReceipt: true, until: NOW + 10 },
+  { ...USUAL, venue: "checkpoint", testHours: 48, from: NOW + 10 },
+];
 
 let entries: EntryWriter;
 let metrics: LookupMetrics;
 let nowMs: number;
-let scan: (body: unknown) => ScanResult | Refusal;
+let venues: CompiledVenues;
+let scan: (body: unknown, venue?: string) => ScanResult | Refusal;
 beforeEach(() => {
   entries = openEntryWriter(join(temporaryFolder(), "entries"));
   metrics = createMetrics();
   nowMs = NOW * 1000;
-  scan = createScan({ entries, keyring, rule, clock: { nowMs: () => nowMs }, metrics });
+  venues = compileVenues(RULES);
+  const scanAt = createScan({ entries, keyring, venues: () => venues, clock: { nowMs: () => nowMs }, metrics });
+  scan = (body, venue = "venue") => scanAt(body, venue);
 });
 afterEach(() => entries.close());
 
-function scanned(body: unknown): ScanResult {
-  const result = scan(body);
+function scanned(body: unknown, venue?: string): ScanResult {
+  const result = scan(body, venue);
   if (isRefusal(result)) throw new Error(`refused: ${result.field} ${result.reason}`);
   return result;
 }
-function refusalOf(body: unknown): Refusal {
-  const result = scan(body);
+function refusalOf(body: unknown, venue?: string): Refusal {
+  const result = scan(body, venue);
   if (!isRefusal(result)) throw new Error(`was answered: ${result.text}`);
   return result;
 }
@@ -85,7 +95,7 @@ describe("a body that is no scan is refused under the field at fault, and repeat
   });
   test("whatever JSON it is, a body is answered or refused by name, and no number comes back", () => {
     const secret = fc.constantFrom(number, wrong, phone(1));
-    const name = fc.oneof(fc.constantFrom("document", "type", "number", "issuer", "temperatureC", "resident-id"), secret);
+    const name = fc.oneof(fc.constantFrom("document", "type", "number", "issuer", "temperatureC", "samplingReceipt", "resident-id"), secret);
     const value = fc.letrec((again) => ({
       leaf: fc.oneof(secret, fc.constantFrom("resident-id", "passport", "CHN", null, true, 36.5, "")),
       node: fc.oneof({ maxDepth: 3 }, again("leaf"), fc.dictionary(name, again("node"), { maxKeys: 4 }), fc.array(again("node"), { maxLength: 2 })),
@@ -110,6 +120,70 @@ describe("a body temperature", () => {
   test("may stand before the document", () => {
     expect(refusalOf({ temperatureC: 20, ...of(1) }).field).toBe("temperatureC");
     expect(scanned({ temperatureC: 36.5, ...of(1) }).outcome).toBe("unconfirmed");
+  });
+});
+
+describe("a sampling receipt", () => {
+  const shown = { ...of(1), samplingReceipt: true };
+  const withheld = { ...of(1), samplingReceipt: false };
+  beforeEach(() => entries.put(keyOfDocument(1), recordWith([])));
+
+  test("lets pass where the venue takes it, and without one nobody untested does", () => {
+    expect(scanned(shown, "checkpoint").outcome).toBe("pass");
+    expect(scanned(of(1), "checkpoint").outcome).toBe("venue-rule");
+    expect(scanned(withheld, "checkpoint").text).toBe(scanned(of(1), "checkpoint").text);
+  });
+  test("is refused by name where the venue takes none, whatever its holder's entry says; that there is none may be said anywhere", () => {
+    for (const venue of ["venue", "boarding", "nowhere"]) {
+      for (const n of [1, 99]) expect(refusalOf({ ...of(n), samplingReceipt: true }, venue).field).toBe("samplingReceipt");
+      expect(scanned(withheld, venue).text).toBe(scanned(of(1), venue).text);
+    }
+  });
+  test("is taken until the last second of the rule that takes it", () => {
+    nowMs = NOW * 1000 + 9999;
+    expect(scanned(shown, "checkpoint").outcome).toBe("pass");
+    nowMs++;
+    expect(refusalOf(shown, "checkpoint").field).toBe("samplingReceipt");
+  });
+  test("is for this scan alone", () => {
+    scanned(shown, "checkpoint");
+    expect(scanned(of(1), "checkpoint").outcome).toBe("venue-rule");
+  });
+  test("stands for the test and for nothing else", () => {
+    entries.put(keyOfDocument(2), recordWith(["popup-4"]));
+    expect(scanned({ ...of(2), samplingReceipt: true }, "checkpoint").outcome).toBe("popup");
+    expect(scanned({ ...of(99), samplingReceipt: true }, "checkpoint").outcome).toBe("unconfirmed");
+  });
+  test.each([["a text", "true"], ["1", 1], ["null", null], ["an object", {}], ["a list", [true]]])("%s is refused, at whichever venue", (_, samplingReceipt) => {
+    for (const venue of ["venue", "checkpoint"]) expect(refusalOf({ ...of(1), samplingReceipt }, venue)).toEqual({ field: "samplingReceipt", reason: "must be true or false" });
+  });
+});
+
+describe("a kind of venue", () => {
+  const tested = (issuedAt: number): Uint8Array => recordWith([], { newestNegative: { sampledAt: issuedAt, issuedAt } });
+
+  test("has its own rule: a test that is exactly 48 hours old lets board, one second later no more, and the usual venue asks for none", () => {
+    entries.put(keyOfDocument(1), tested(NOW - 48 * 3600));
+    expect([scanned(of(1), "boarding").outcome, scanned(of(1)).outcome]).toEqual(["pass", "pass"]);
+    nowMs += 1000;
+    expect([scanned(of(1), "boarding").outcome, scanned(of(1)).outcome]).toEqual(["venue-rule", "pass"]);
+  });
+  test("without a rule lets nobody pass and says so", () => {
+    entries.put(keyOfDocument(1), recordWith([]));
+    expect(answerTo(of(1))).toMatchObject({ pass: true });
+    expect(scanned(of(1), "nowhere").outcome).toBe("no-policy");
+    expect(scanned(of(99), "nowhere").outcome).toBe("no-policy");
+  });
+  test("goes by new rules from the next scan on", () => {
+    entries.put(keyOfDocument(1), recordWith([]));
+    expect(scanned(of(1), "boarding").outcome).toBe("venue-rule");
+    venues = compileVenues([{ ...USUAL, venue: "boarding" }]);
+    expect(scanned(of(1), "boarding").outcome).toBe("pass");
+  });
+  test("a test of the scan before doesn't let board the next holder", () => {
+    entries.put(keyOfDocument(1), tested(NOW));
+    entries.put(keyOfDocument(2), recordWith([]));
+    expect([1, 2, 99].map((n) => scanned(of(n), "boarding").outcome)).toEqual(["pass", "venue-rule", "unconfirmed"]);
   });
 });
 

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { document, eventually, keyOfDocument, keyring, NOW, recordWith, residentId, streamOf } from "../../test/ingestSupport.ts";
 import { clockAt, temporaryFolder } from "../../test/support.ts";
 import { createDeviceKey, createSessions, signSessionRequest, type Registry, type SessionRequest } from "../access/index.ts";
-import { FLAGS, formatInstant, type Flag } from "../domain/index.ts";
+import { formatInstant, RESTRICTING, type Flag, type VenueRule } from "../domain/index.ts";
 import { openEntryWriter, type EntryWriter } from "../entry/index.ts";
 import { ANSWER_BYTES } from "./answer.ts";
 import { createMetrics } from "./metrics.ts";
@@ -16,23 +16,24 @@ const LIFETIME_S = 8 * 3600;
 const [gateKey, otherKey] = [createDeviceKey(), createDeviceKey()];
 const registry: Registry = {
   devices: [
-    { name: "gate-1", class: "gate", publicKey: gateKey.publicKey },
-    { name: "kiosk-1", class: "kiosk", publicKey: otherKey.publicKey },
+    { name: "gate-1", class: "gate", venue: "venue", publicKey: gateKey.publicKey },
+    { name: "kiosk-1", class: "kiosk", venue: "venue", publicKey: otherKey.publicKey },
   ],
   sources: [],
 };
-const venueRule = { stops: FLAGS.filter((flag) => flag !== "commuter"), from: NOW - 100 * 86_400, until: NOW + 100 * 86_400 };
+const venueRule: VenueRule = { venue: "venue", stops: RESTRICTING, testHours: null, commuterHours: null, testIf: null, acceptsReceipt: false, from: NOW - 100 * 86_400, until: NOW + 100 * 86_400 };
 
 let clock: ReturnType<typeof clockAt>;
 let folder: string;
 let writer: EntryWriter;
 let server: ReturnType<typeof startLookupServer>;
 const start = (over: { port?: number; entriesFolder?: string } = {}): ReturnType<typeof startLookupServer> =>
-  startLookupServer({ host: "127.0.0.1", port: 0, entriesFolder: folder, registry, keyring, sessionSecret: SESSION_SECRET, venueRule, clock, log: () => undefined, ...over });
+  startLookupServer({ host: "127.0.0.1", port: 0, entriesFolder: folder, registry, keyring, sessionSecret: SESSION_SECRET, clock, log: () => undefined, ...over });
 beforeEach(() => {
   clock = clockAt(NOW);
   folder = join(temporaryFolder(), "entries");
   writer = openEntryWriter(folder);
+  writer.putVenueRules([venueRule]);
   server = start();
 });
 afterEach(async () => {
@@ -278,7 +279,7 @@ test.each([
 describe("health", () => {
   const readyz = (): Promise<Response> => fetch(url("/readyz"));
   const beatAt = async (atMs: number): Promise<void> => {
-    writer.beat({ atMs, changedMs: 0, batchesWaiting: 0 });
+    writer.beat({ atMs, changedMs: 0, batchesWaiting: 0, changesHeld: 0 });
     const age = (clock.nowMs() - atMs) / 1000;
     await eventually(async () => (await (await fetch(url("/metrics"))).text()).includes(`fangxing_worker_heartbeat_age_seconds ${age}\n`));
   };
@@ -358,7 +359,7 @@ describe("metrics", () => {
     const empty = await text();
     expect(["fangxing_entries", "fangxing_newest_entry_age_seconds", "fangxing_worker_heartbeat_age_seconds", "fangxing_queue_depth"].map((name) => value(empty, name))).toEqual([0, -1, -1, 0]);
     for (const n of [1, 2, 3]) writer.put(keyOfDocument(n), recordWith([]));
-    writer.beat({ atMs: NOW * 1000 - 500, changedMs: NOW * 1000 - 90_000, batchesWaiting: 4 });
+    writer.beat({ atMs: NOW * 1000 - 500, changedMs: NOW * 1000 - 90_000, batchesWaiting: 4, changesHeld: 2 });
     await eventually(async () => value(await text(), "fangxing_entries") === 3 && value(await text(), "fangxing_queue_depth") === 4);
     const full = await text();
     expect(["fangxing_newest_entry_age_seconds", "fangxing_worker_heartbeat_age_seconds"].map((name) => value(full, name))).toEqual([90, 0.5]);

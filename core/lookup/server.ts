@@ -2,12 +2,12 @@
 // Promises: a scan waits for its own body and nothing else; an unknown and a known holder get answers alike but for what is asked.
 // Not here: what an answer says (scan.ts, answer.ts).
 
-import { formatInstant, isRefusal, now, type Clock, type VenueRule } from "../domain/index.ts";
+import { formatInstant, isRefusal, now, type Clock } from "../domain/index.ts";
 import { createSessions, problemResponse, type Keyring, type Problem, type Registry, type SessionFault, type SessionRequest } from "../access/index.ts";
 import { openEntryReader, type EntryReader } from "../entry/index.ts";
-import { compileVenueRule } from "./answer.ts";
 import { createMetrics, type LookupMetrics } from "./metrics.ts";
 import { createScan } from "./scan.ts";
+import { compileVenues } from "./venues.ts";
 
 export interface LookupSettings {
   readonly host: string;
@@ -16,12 +16,13 @@ export interface LookupSettings {
   readonly registry: Registry;
   readonly keyring: Keyring;
   readonly sessionSecret: Uint8Array;
-  readonly venueRule: VenueRule;
   readonly clock: Clock;
   readonly log: (line: string) => void;
 }
 
 const BODY_BYTES_MAX = 4096;
+/** How often the venues' rules are read anew. */
+const VENUES_MS = 1000;
 /** Entries that nobody has confirmed for so long are old news: not ready. */
 const HEARTBEAT_AGE_MS_MAX = 15_000;
 const ANSWER_HEADERS = { "Content-Type": "application/json", "Cache-Control": "no-store" };
@@ -32,7 +33,13 @@ export function startLookupServer(settings: LookupSettings): { port: number; sto
   const entries = openEntryReader(entriesFolder);
   const sessions = createSessions(registry, sessionSecret, clock);
   const metrics = createMetrics();
-  const scan = createScan({ entries, keyring, rule: compileVenueRule(settings.venueRule), clock, metrics });
+  let venues = compileVenues(entries.venueRules());
+  const scan = createScan({ entries, keyring, venues: () => venues, clock, metrics });
+  for (const { name, venue } of registry.devices) {
+    if (!venues.has(venue)) log(`device ${name} stands at a venue of the kind "${venue}", of which the rules in force say nothing: it will be answered no-policy`);
+  }
+  // The rules may change while we run; the worker writes them beside the entries.
+  const timer = setInterval(() => (venues = compileVenues(entries.venueRules())), VENUES_MS);
 
   const handleScan = async (request: Request): Promise<Response> => {
     const startMs = performance.now();
@@ -46,7 +53,7 @@ export function startLookupServer(settings: LookupSettings): { port: number; sto
     if (isTooLarge(request)) return refuse("bad-request", BODY_TOO_LARGE);
     const body = await readJson(request);
     if (body === undefined) return refuse("bad-request", NO_JSON);
-    const result = scan(body);
+    const result = scan(body, session.device.venue);
     if (isRefusal(result)) return refuse("bad-request", { status: 422, title: "Scan not understood", detail: `${result.field} ${result.reason}`, errors: [{ line: 1, ...result }] });
     metrics.count(result.outcome, (performance.now() - startMs) * 1000);
     return new Response(result.text, { headers: ANSWER_HEADERS });
@@ -81,6 +88,7 @@ export function startLookupServer(settings: LookupSettings): { port: number; sto
   return {
     port: server.port ?? port,
     async stop() {
+      clearInterval(timer);
       await server.stop();
       await entries.close();
     },
@@ -133,6 +141,7 @@ function metricsText(metrics: LookupMetrics, entries: EntryReader, clock: Clock)
     fangxing_entries: { help: "Entries in the store.", value: entries.count() },
     fangxing_newest_entry_age_seconds: { help: "Time since an entry last changed; -1: never.", value: ageS(heartbeat?.changedMs) },
     fangxing_worker_heartbeat_age_seconds: { help: "Time since the worker was last heard of; -1: never.", value: ageS(heartbeat?.atMs) },
+    fangxing_changes_held: { help: "Changes of rules and regions that wait for somebody to decide, as of the worker's last heartbeat.", value: heartbeat?.changesHeld ?? 0 },
     fangxing_queue_depth: { help: "Batches accepted and not yet applied, as of the worker's last heartbeat.", value: heartbeat?.batchesWaiting ?? 0 },
   });
 }

@@ -3,7 +3,7 @@
 // Not here: which revision of a fact holds (evidence), and how a verdict is stored (entry).
 
 import {
-  clip,
+  countiesOfPrefecture,
   provinceOf,
   type CountyCode,
   type Fact,
@@ -11,30 +11,38 @@ import {
   type Flag,
   type FlagReason,
   type HolderEvidence,
-  type Interval,
+  type Instant,
   type Popup,
   type RegionHistory,
   type Rule,
+  type Trip,
   type Verdict,
 } from "../domain/index.ts";
-import type { PolicyPack } from "./pack.ts";
+import type { PolicyPack, RuleName } from "./pack.ts";
+import { standingTrips } from "./rules/clearing.ts";
+import { commuterMark } from "./rules/commuters.ts";
+import { arrivalTest, clinicTest, obligationTest, purchaseTest, screeningTest } from "./rules/duties.ts";
+import { leftRiskCounty, prefectureMark, samePrefectureTest, unverifiedComer, unverifiedMovement } from "./rules/coming.ts";
+import { createRegionViews, type RegionViews } from "./regionViews.ts";
 import { isolation } from "./rules/entry.ts";
 import { findings, unregistered } from "./rules/findings.ts";
-import { affectedCounty, affectedIntervals, portCounty, stillInRiskCounty } from "./rules/risk.ts";
-import { arrivalTest, clinicTest, commuterMark, newestNegative, purchaseTest, shownTests, unsettledPositive } from "./rules/tests.ts";
+import { affectedCounty, portCounty, stillInRiskCounty } from "./rules/risk.ts";
+import { inOrder } from "./rules/stays.ts";
+import { newestNegative, shownTests, unsettledPositive } from "./rules/tests.ts";
 
 export type PopupReason = Omit<FlagReason, "flag"> & { readonly popup: Popup };
 
-type FactsByKind = { readonly [Kind in FactKind]: Extract<Fact, { kind: Kind }>[] };
+type FactsByKind = { [Kind in FactKind]: Extract<Fact, { kind: Kind }>[] };
 
 /** What a rule sees, and how it speaks. */
-export interface RuleContext {
+export interface RuleContext extends RegionViews {
   readonly pack: PolicyPack;
   readonly regions: RegionHistory;
   readonly registered: boolean;
-  readonly known: FactsByKind;
-  /** When a county is affected, for a window of so many days. */
-  affected(county: CountyCode, windowDays: number): readonly Interval[];
+  /** What was told, without the trips that are refuted. */
+  readonly known: Readonly<FactsByKind>;
+  /** Its trips by their beginning; at equal ones those elsewhere first. */
+  staysInOrder(): readonly Trip[];
   /** Raises a flag; an empty interval raises nothing. */
   raise(reason: FlagReason): void;
   /** Raises a pop-up under its number, or the unnumbered one for the time before pop-ups had numbers. */
@@ -54,58 +62,107 @@ const RULE_FUNCTIONS: Record<Rule, (context: RuleContext) => void> = {
   clinicTest,
   portCounty,
   commuterMark,
+  obligationTest,
+  screeningTest,
+  unverifiedComer,
+  unverifiedMovement,
+  leftRiskCounty,
+  samePrefectureTest,
+  prefectureMark,
 };
+/** Rules by which a county's risk concerns visitors of the other counties of its prefecture. */
+const PREFECTURE_RULES: readonly RuleName[] = ["samePrefectureTest", "prefectureMark"];
+const PREFECTURE_AFTER_S = 90 * 86_400;
+
 const RULE_LIST = Object.values(RULE_FUNCTIONS);
+
+const POPUP_FLAGS: Record<Popup, Flag> = { 0: "popup-0", 1: "popup-1", 2: "popup-2", 3: "popup-3", 4: "popup-4", 5: "popup-5" };
+
+const NONE: never[] = [];
+const NOTHING_KNOWN: FactsByKind = {
+  trip: NONE,
+  test: NONE,
+  finding: NONE,
+  crossing: NONE,
+  purchase: NONE,
+  "clinic-visit": NONE,
+  commuting: NONE,
+  report: NONE,
+  declaration: NONE,
+  obligation: NONE,
+  residence: NONE,
+  clearance: NONE,
+  refutation: NONE,
+};
+
+/** Facts by their kind, without the trips that are refuted. Most holders have few kinds: a list is made only for those that they have. */
+function byKind(facts: readonly Fact[]): FactsByKind {
+  const known = { ...NOTHING_KNOWN };
+  for (const fact of facts) {
+    const list = known[fact.kind] as Fact[];
+    if (list === NONE) (known[fact.kind] as Fact[]) = [fact];
+    else list.push(fact);
+  }
+  if (known.refutation.length > 0) known.trip = standingTrips(known.trip, known.refutation);
+  return known;
+}
 
 export interface Evaluator {
   readonly pack: PolicyPack;
-  /** Whether a county's risk can matter to anybody who stayed there: the city's own comes as findings (POLICY §0). */
-  mayMatter(county: CountyCode): boolean;
+  /**
+   * Counties whose visitors a change of these counties' risk can concern at `at`, ascending: not the city's own, whose risk comes as findings (POLICY §0); the others
+   * of their prefectures where the rules say so.
+   */
+  reach(counties: readonly CountyCode[], at: Instant): CountyCode[];
   evaluate(evidence: HolderEvidence): Verdict;
 }
 
 export function createEvaluator(pack: PolicyPack, regions: RegionHistory): Evaluator {
-  const affectedCache = new Map<CountyCode, Map<number, Interval[]>>();
-  let cachedGeneration = -1;
+  const views = createRegionViews(regions);
 
-  const affected = (county: CountyCode, windowDays: number): readonly Interval[] => {
-    if (cachedGeneration !== regions.generation()) {
-      affectedCache.clear();
-      cachedGeneration = regions.generation();
-    }
-    let byWindow = affectedCache.get(county);
-    if (!byWindow) affectedCache.set(county, (byWindow = new Map<number, Interval[]>()));
-    let intervals = byWindow.get(windowDays);
-    if (!intervals) {
-      const risk = regions.risk(county);
-      byWindow.set(windowDays, (intervals = risk ? affectedIntervals(risk, windowDays) : []));
-    }
-    return intervals;
+  // One context for all: holders are evaluated one after the other, millions of them, and what a rule sees is void when it returns.
+  let reasons: FlagReason[] = [];
+  let known = NOTHING_KNOWN;
+  let isRegistered = false;
+  let stays: readonly Trip[] | undefined;
+  const context: RuleContext = {
+    pack,
+    regions,
+    get registered() {
+      return isRegistered;
+    },
+    get known() {
+      return known;
+    },
+    staysInOrder: () => (stays ??= inOrder(known.trip, pack.city)),
+    ...views,
+    raise(reason) {
+      if (reason.from < reason.until) reasons.push(reason);
+    },
+    raisePopup({ popup, rule, policyFrom, facts, from, until }) {
+      for (const span of pack.spans.popupNumbers) {
+        const [begins, ends] = [Math.max(from, span.from), Math.min(until, span.until)];
+        if (begins < ends) reasons.push({ flag: POPUP_FLAGS[span.parameters.numbered ? popup : 0], rule, policyFrom, facts, from: begins, until: ends });
+      }
+    },
   };
 
   const evaluate = ({ registered, facts }: HolderEvidence): Verdict => {
-    const known: FactsByKind = { trip: [], test: [], finding: [], crossing: [], purchase: [], "clinic-visit": [], commuting: [], report: [] };
-    for (const fact of facts) (known[fact.kind] as Fact[]).push(fact);
-    const reasons: FlagReason[] = [];
-    const context: RuleContext = {
-      pack,
-      regions,
-      registered,
-      known,
-      affected,
-      raise(reason) {
-        if (reason.from < reason.until) reasons.push(reason);
-      },
-      raisePopup({ popup, ...reason }) {
-        for (const span of pack.spans.popupNumbers) {
-          const flag: Flag = `popup-${span.parameters.numbered ? popup : 0}`;
-          for (const during of clip([reason], span)) reasons.push({ ...reason, flag, ...during });
-        }
-      },
-    };
+    known = byKind(facts);
+    isRegistered = registered;
+    stays = undefined;
+    reasons = [];
     for (const rule of RULE_LIST) rule(context);
     return { registered, reasons, newestNegative: newestNegative(known.test), shownTests: shownTests(pack, known.test) };
   };
 
-  return { pack, mayMatter: (county) => provinceOf(county) !== pack.city, evaluate };
+  const reach = (counties: readonly CountyCode[], at: Instant): CountyCode[] => {
+    const elsewhere = counties.filter((county) => provinceOf(county) !== pack.city);
+    // What a rule raised may last for a while after the rule.
+    const isOfPrefectures = PREFECTURE_RULES.some((rule) => pack.spans[rule].some((span) => span.from <= at && at < span.until + PREFECTURE_AFTER_S));
+    const all = isOfPrefectures ? elsewhere.flatMap((county) => countiesOfPrefecture(county)) : elsewhere;
+    return [...new Set(all)].sort((a, b) => a - b);
+  };
+
+  return { pack, reach, evaluate };
 }

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { contains, FINDING_KINDS, FLAGS, FOREVER, formatInstant, parseInstant, type Interval } from "../domain/index.ts";
-import { beijingPack, PackError, parsePack, spanAt, type PolicyPack } from "./pack.ts";
-import { venueRule } from "./venue.ts";
+import { contains, FINDING_KINDS, FOREVER, formatInstant, parseInstant, RESTRICTING, type Interval, type VenueRule } from "../domain/index.ts";
+import { beijingPack, beijingPackText, incompleteRules, PackError, parsePack, spanAt, type PolicyPack, type RuleName } from "./pack.ts";
+import { USUAL_VENUE, venueRules } from "./venue.ts";
 
 const at = (text: string): number => parseInstant(text)!;
 const day = (date: string): number => at(`${date}T00:00:00+08:00`);
@@ -45,22 +45,103 @@ describe("the pack of Beijing", () => {
   test("says what becomes of every kind of finding", () => {
     expect(Object.keys(beijing.spans.findings[0]!.parameters).sort()).toEqual([...FINDING_KINDS].sort());
   });
-  const dates: [string, readonly Interval[], [string, string][]][] = [
-    ["the yellow of whoever is still in a risk county", beijing.spans.stillInRiskCounty, [["2021-08-07", "2021-10-24"]]],
-    ["the test after arrival", beijing.spans.arrivalTest, [["2022-01-22", "2022-12-20"]]],
-    ["pop-up 1, with 14 and then 7 days", beijing.spans.affectedCounty, [["2022-02-12", "2022-07-16"], ["2022-07-16", "2022-12-20"]]],
-    ["numbered pop-ups", beijing.spans.popupNumbers, [["2020-03-01", "2022-02-12"], ["2022-02-12", "2022-12-20"]]],
-    ["the test's age, by the old count and the new", beijing.spans.testAge, [["2020-03-01", "2022-07-02"], ["2022-07-02", "2022-12-20"]]],
-    ["the test that is shown, without and with other provinces", beijing.spans.testShown, [["2022-05-04", "2022-07-30"], ["2022-07-30", "2022-12-20"]]],
-  ];
-  test.each(dates)("%s has the dates of the rules", (_, spans, expected) => {
-    expect(spans.map((s) => [s.from, s.until])).toEqual(expected.map((pair) => pair.map(day)));
+  const whole = ["2020-03-01", "2022-12-20"];
+  const dates: Record<RuleName, string[]> = {
+    unregistered: whole,
+    findings: whole,
+    unsettledPositive: whole,
+    popupNumbers: ["2020-03-01", "2022-02-12", "2022-12-20"],
+    stillInRiskCounty: ["2021-08-07", "2021-10-24"],
+    affectedCounty: ["2021-10-24", "2021-10-30", "2022-07-16", "2022-12-20"],
+    unverifiedComer: ["2020-03-17", "2020-04-18", "2020-04-30", "2021-10-30"],
+    unverifiedMovement: ["2020-06-01", "2021-10-30"],
+    leftRiskCounty: ["2021-08-07", "2021-10-24"],
+    samePrefectureTest: ["2021-10-30", "2022-02-12"],
+    prefectureMark: ["2021-10-24", "2021-10-30"],
+    arrivalTest: ["2022-01-22", "2022-12-20"],
+    isolation: ["2021-01-05", "2021-10-09", "2021-10-24", "2022-05-04", "2022-07-06", "2022-12-20"],
+    purchaseTest: ["2022-01-23", "2022-12-20"],
+    clinicTest: ["2022-01-23", "2022-12-20"],
+    portCounty: ["2021-11-17", "2022-07-16"],
+    commuterMark: ["2021-11-17", "2021-11-20", "2022-05-05", "2022-12-20"],
+    obligationTest: ["2022-01-01", "2022-12-20"],
+    screeningTest: ["2022-05-01", "2022-12-20"],
+    linkCheck: whole,
+    venues: ["2021-10-24", "2021-10-30", "2021-11-17", "2022-05-05", "2022-12-20"],
+    testAge: ["2020-03-01", "2022-07-02", "2022-12-20"],
+    testShown: ["2022-05-04", "2022-07-30", "2022-12-20"],
+  };
+  /** Rules that end and begin again; all others go on from date to date. */
+  const GAPS = ["2021-10-30 2021-11-17"];
+  test.each(Object.entries(dates))("%s has the dates of the rules", (rule, edges) => {
+    const expected = edges.slice(1).map((until, i) => [edges[i]!, until]).filter((pair) => rule !== "venues" || !GAPS.includes(pair.join(" ")));
+    expect(beijing.spans[rule as RuleName].map((s) => [s.from, s.until])).toEqual(expected.map((pair) => pair.map(day)));
+  });
+  test("has the windows, hours and days of the rules", () => {
+    expect(beijing.spans.affectedCounty.map((s) => [s.parameters.windowDays, s.parameters.heldAreas])).toEqual([[14, false], [14, true], [7, true]]);
+    expect(beijing.spans.isolation.map((s) => [s.parameters.cityDays, s.parameters.originDays["MAC"], s.parameters.exemptOrigins.length])).toEqual([
+      ...[[21, undefined, 1], [21, 14, 0], [21, undefined, 1], [17, undefined, 1], [7, undefined, 1]],
+    ]);
+    expect([beijing.spans.arrivalTest, beijing.spans.purchaseTest, beijing.spans.clinicTest].map(([s]) => s!.parameters.withinHours)).toEqual([72, 72, 72]);
+    expect(beijing.spans.commuterMark.map((s) => [s.parameters.days, s.parameters.flags.length])).toEqual([[14, 1], [14, 2], [7, 2]]);
+    expect(beijing.spans.testAge.map((s) => s.parameters.countsAsDayBeforeUntilHour)).toEqual([0, 6]);
+  });
+  test("says that its list of port counties is wanting, and a pack with one, or without the rule, doesn't", () => {
+    expect(incompleteRules(beijing)).toEqual([expect.stringContaining("portCounties") as string]);
+    const filled = parsePack(beijingPackText().replace("portCounties: []", "portCounties: [231081]"), "p.yaml");
+    expect([filled.portCounties, incompleteRules(filled)]).toEqual([[231081], []]);
+    expect(incompleteRules(parsePack(SOUND, "p.yaml"))).toEqual([]);
+  });
+  test("has a fingerprint that changes with one letter, and the first 16 bits of it as its number", () => {
+    const other = parsePack(beijingPackText().replace("merged into", "merged  into"), "p.yaml");
+    expect(other.fingerprint).not.toBe(beijing.fingerprint);
+    expect(beijing.fingerprint).toMatch(/^[0-9a-f]{64}$/);
+    expect(beijing.id).toBe(Buffer.from(beijing.fingerprint, "hex").readUInt16LE(0));
   });
   test("every title stands in Chinese and in English", () => {
     for (const { title } of beijing.policies) expect([title.zh, title.en].every((t) => t.trim() !== "")).toBe(true);
   });
-  test("its venue rule stops whatever restricts, and only that, as long as the pack is in force", () => {
-    expect(venueRule(beijing)).toEqual({ stops: FLAGS.filter((f) => f !== "commuter"), ...beijing.validity });
+});
+
+/** Rules of a kind that hold at an instant. */
+const holdingAt = (rules: readonly VenueRule[], venue: string, instant: number): VenueRule[] => rules.filter((r) => r.venue === venue && contains(r, instant));
+
+describe("the venues of Beijing", () => {
+  const rules = venueRules(beijing);
+  const kinds = ["venue", "boarding", "checkpoint"];
+  const plain = { stops: RESTRICTING, testHours: null, commuterHours: null, testIf: null, acceptsReceipt: false };
+  const ruleAt = (venue: string, instant: number): object | undefined => {
+    const [rule] = holdingAt(rules, venue, instant);
+    return rule && { ...rule, venue: "", from: 0, until: 0 };
+  };
+  const only = (rule: object): object => ({ ...plain, ...rule, venue: "", from: 0, until: 0 });
+
+  test("are the usual one, boarding and checkpoints", () => {
+    expect([...new Set(rules.map((r) => r.venue))]).toEqual(kinds);
+  });
+  test("the usual one stops whatever restricts, and only that, as long as the pack is in force", () => {
+    expect(rules.filter((r) => r.venue === USUAL_VENUE)).toEqual([{ ...plain, venue: USUAL_VENUE, ...beijing.validity }]);
+  });
+  test("every kind has exactly one rule at any instant of the validity, and none outside", () => {
+    const edges = [...beijing.policies.map((p) => p.from), beijing.validity.until];
+    for (const venue of kinds) {
+      for (const instant of [0, ...edges.flatMap((e) => [e - 1, e, e + 1]), FOREVER]) expect(holdingAt(rules, venue, instant), `${venue} ${instant}`).toHaveLength(contains(beijing.validity, instant) ? 1 : 0);
+    }
+  });
+  const BESIDE = { testHours: 48, testIf: "prefecture" };
+  test.each<[string, string, object]>([
+    ["boarding", "2021-10-24", BESIDE],
+    ["checkpoint", "2021-10-24", BESIDE],
+    ["boarding", "2021-11-17", { testHours: 48, commuterHours: 336 }],
+    ["checkpoint", "2021-11-17", { testHours: 48, commuterHours: 336, acceptsReceipt: true }],
+    ["boarding", "2022-05-05", { testHours: 48, commuterHours: 168 }],
+    ["checkpoint", "2022-05-05", { testHours: 48, commuterHours: 168, acceptsReceipt: true }],
+  ])("%s has another rule from 00:00 of %s on, not a second sooner", (venue, date, expected) => {
+    expect(ruleAt(venue, day(date))).toEqual(only(expected));
+    expect(ruleAt(venue, day(date) - 1)).not.toEqual(only(expected));
+  });
+  test("from 2021-10-30 to 11-16 boarding asks for nothing of its own", () => {
+    for (const instant of [day("2021-10-30"), day("2021-11-17") - 1]) expect([ruleAt("boarding", instant), ruleAt("checkpoint", instant)]).toEqual([only({}), only({})]);
   });
 });
 
@@ -99,6 +180,16 @@ describe("a fault names its line", () => {
     ["a date for an instant", changed(11, "  - from: 2021-01-01"), 11, "policies.1.from"],
     ["an instant without offset", changed(11, "  - from: 2021-01-01T00:00:00"), 11, "policies.1.from"],
     ["29 February 2021", changed(11, "  - from: 2021-02-29T00:00:00+08:00"), 11, "policies.1.from"],
+    ["a venue whose name has a blank", `${SOUND}      venues: { "my gate": {} }\n`, 15, "policies.1.rules.venues"],
+    ["a venue with a number for a flag", `${SOUND}      venues:\n        gate: { stops: [1] }\n`, 16, "policies.1.rules.venues.gate.stops.0"],
+    ["a venue that asks for 0 hours", `${SOUND}      venues:\n        gate: { testHours: 0 }\n`, 16, "policies.1.rules.venues.gate.testHours"],
+    ["an unknown field of a venue", `${SOUND}      venues:\n        gate: { colour: red }\n`, 16, "policies.1.rules.venues.gate.colour"],
+    ["a port county that isn't on the list", `${SOUND}portCounties:\n  - 231081\n  - 999999\n`, 17, "portCounties.1"],
+    ["a port county under its older code", `${SOUND}portCounties: [320684]\n`, 15, "portCounties.0"],
+    ["a window of 61 days", changed(10, "      stillInRiskCounty: { flag: home, windowDays: 61 }"), 10, "policies.0.rules.stillInRiskCounty.windowDays"],
+    ["an origin of two letters", changed(10, "      isolation: { popup: 2, cityDays: 1, cityDaysWithoutHome: 1, elsewhereDays: 1, originDays: {}, exemptOrigins: [MO], exemptTestWithinHours: 1 }"), 10, "policies.0.rules.isolation.exemptOrigins.0"],
+    ["marks of commuters that are none", changed(10, "      commuterMark: { flags: [], days: 7 }"), 10, "policies.0.rules.commuterMark.flags"],
+    ["popupNumbers that end", changed(14, "      popupNumbers: null"), 14, "policies.1.rules.popupNumbers"],
     ["24:00", changed(3, "until: 2021-12-31T24:00:00+08:00"), 3, "until"],
   ])("%s", (_, text, number, field) => {
     const faults = faultsOf(text);
@@ -150,6 +241,21 @@ function written(starts: readonly number[], says: readonly ("nothing" | null | n
     const rule = hours === "nothing" ? "" : `arrivalTest: ${hours === null ? "null" : `{ popup: 4, withinHours: ${hours} }`}`;
     const first = i === 0 ? "popupNumbers: { numbered: true }, " : "";
     return `  - { from: "${formatInstant(starts[i]!)}", title: { zh: a, en: a }, rules: { ${first}${rule} } }\n`;
+  });
+  return parsePack(`pack: p\ncity: 11\nuntil: "${formatInstant(starts.at(-1)!)}"\npolicies:\n${policies.join("")}`, "p.yaml");
+}
+/** What a policy says of venues: nothing, that they end, or hours by kind. */
+const statedVenues = fc.constantFrom("nothing" as const, null, { a: 1 }, { b: 2 }, { a: 3, b: 4 }, { venue: 5 });
+const venuePack = fc
+  .uniqueArray(fc.nat({ max: 40 }), { minLength: 2, maxLength: 8 })
+  .map((days) => days.toSorted((a, b) => a - b).map((d) => day("2022-01-01") + d * 86_400))
+  .chain((starts) => fc.tuple(fc.constant(starts), fc.array(statedVenues, { minLength: starts.length - 1, maxLength: starts.length - 1 })));
+
+function writtenVenues(starts: readonly number[], says: readonly ("nothing" | null | Record<string, number | undefined>)[]): PolicyPack {
+  const policies = says.map((stated, i) => {
+    const kinds = Object.entries(stated === "nothing" ? {} : (stated ?? {})).map(([kind, hours]) => `${kind}: { testHours: ${hours} }`);
+    const rule = stated === "nothing" ? "" : `venues: ${stated === null ? "null" : `{ ${kinds.join(", ")} }`}`;
+    return `  - { from: "${formatInstant(starts[i]!)}", title: { zh: a, en: a }, rules: { ${i === 0 ? "popupNumbers: { numbered: true }, " : ""}${rule} } }\n`;
   });
   return parsePack(`pack: p\ncity: 11\nuntil: "${formatInstant(starts.at(-1)!)}"\npolicies:\n${policies.join("")}`, "p.yaml");
 }
@@ -214,5 +320,39 @@ describe("in time", () => {
   test("a span holds at its first second and no longer at its end", () => {
     const spans = [{ from: 10, until: 20 }, { from: 20, until: 30 }];
     expect([9, 10, 19, 20, 29, 30].map((instant) => spanAt(spans, instant)?.from)).toEqual([undefined, 10, 10, 20, 20, undefined]);
+  });
+  test("every kind of venue has exactly one rule at any instant of the validity, without gaps or overlaps, and none outside, for any pack: what the policy last stated, else the usual", () => {
+    fc.assert(
+      fc.property(venuePack, ([starts, says]) => {
+        const pack = writtenVenues(starts, says);
+        const rules = venueRules(pack);
+        const kinds = new Set(says.flatMap((stated) => (stated === "nothing" ? [] : Object.keys(stated ?? {}))));
+        expect(new Set(rules.map((r) => r.venue))).toEqual(kinds.add(USUAL_VENUE));
+        for (const venue of kinds) {
+          for (const instant of instantsAround(starts)) {
+            const last = says.filter((s, i) => s !== "nothing" && starts[i]! <= instant).at(-1) as Record<string, number | undefined> | null | undefined;
+            const expected = contains(pack.validity, instant) ? [last?.[venue] ?? null] : [];
+            expect(holdingAt(rules, venue, instant).map((r) => r.testHours)).toEqual(expected);
+          }
+        }
+        for (const rule of rules) {
+          expect(rule.from).toBeLessThan(rule.until);
+          expect(rule.stops).toEqual(RESTRICTING);
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
+  test("a venue may stop fewer or more flags than the usual one", () => {
+    const pack = parsePack(`${SOUND}      venues:\n        hospital: { stops: [central] }\n        school: { stops: [], receipt: true }\n`, "p.yaml");
+    const [from, seam, until] = [day("2020-01-01"), day("2021-01-01"), day("2022-01-01")];
+    const fields = venueRules(pack).map(({ venue, stops, acceptsReceipt, ...rest }) => [venue, stops, acceptsReceipt, rest.from, rest.until]);
+    expect(fields).toEqual([
+      ["venue", RESTRICTING, false, from, until],
+      ["hospital", RESTRICTING, false, from, seam],
+      ["hospital", ["central"], false, seam, until],
+      ["school", RESTRICTING, false, from, seam],
+      ["school", [], true, seam, until],
+    ]);
   });
 });

@@ -27,7 +27,12 @@ const rulesSchema = z.strictObject({
   unsettledPositive: z.strictObject({ flag, arbiters: z.array(z.string()) }).nullish(),
   popupNumbers: z.strictObject({ numbered: z.boolean() }).optional(),
   stillInRiskCounty: z.strictObject({ flag, windowDays }).nullish(),
-  affectedCounty: z.strictObject({ popup, windowDays }).nullish(),
+  affectedCounty: z.strictObject({ popup, windowDays, heldAreas: z.boolean() }).nullish(),
+  unverifiedComer: z.strictObject({ popup, windowDays, provinces: z.array(z.int().min(11).max(91)), lowRisk: z.boolean() }).nullish(),
+  unverifiedMovement: z.strictObject({ popup, windowDays }).nullish(),
+  leftRiskCounty: z.strictObject({ popup, windowDays }).nullish(),
+  samePrefectureTest: z.strictObject({ popup, windowDays, testWithinHours: hours }).nullish(),
+  prefectureMark: z.strictObject({ flag, windowDays }).nullish(),
   arrivalTest: z.strictObject({ popup, withinHours: hours }).nullish(),
   isolation: z
     .strictObject({
@@ -43,7 +48,17 @@ const rulesSchema = z.strictObject({
   purchaseTest: z.strictObject({ popup, withinHours: hours, lookBackDays: z.int().min(0).max(60) }).nullish(),
   clinicTest: z.strictObject({ popup, withinHours: hours }).nullish(),
   portCounty: z.strictObject({ popup, windowDays }).nullish(),
-  commuterMark: z.strictObject({ flag, days }).nullish(),
+  commuterMark: z.strictObject({ flags: z.array(flag).min(1), days }).nullish(),
+  obligationTest: z.strictObject({ popup, withinHours: hours }).nullish(),
+  screeningTest: z.strictObject({ popup }).nullish(),
+  linkCheck: z.strictObject({ testDays: z.array(z.int().min(0).max(60)), untestedLevels: z.array(z.string()) }).nullish(),
+  /** By kind of venue; a kind that isn't named stops whatever restricts. */
+  venues: z
+    .record(
+      z.string().regex(/^[a-z][a-z0-9-]{0,31}$/, "must be 1 to 32 of a-z, 0-9 and hyphen"),
+      z.strictObject({ stops: z.array(flag).optional(), testHours: hours.optional(), commuterHours: hours.optional(), testIf: flag.optional(), receipt: z.boolean().optional() }),
+    )
+    .nullish(),
   testAge: z.strictObject({ countsAsDayBeforeUntilHour: z.int().min(0).max(23) }).nullish(),
   testShown: z.strictObject({ elsewhere: z.enum(["never", "uploaded"]) }).nullish(),
 });
@@ -84,14 +99,30 @@ export interface PolicyPack {
   readonly spans: { readonly [Name in RuleName]: readonly Span<Name>[] };
 }
 
+/** What is wrong with a pack, and in which line. */
+export interface PackFault {
+  readonly line: number;
+  /** Path of the value at fault, with dots; "pack" for the text as a whole. */
+  readonly field: string;
+  readonly reason: string;
+}
+
 export class PackError extends Error {
   override name = "PackError";
+  readonly faults: readonly PackFault[];
+  constructor(file: string, faults: readonly PackFault[]) {
+    super(faults.map(({ line, field, reason }) => `${file}:${line}: ${field}: ${reason}`).join("\n"));
+    this.faults = faults;
+  }
 }
 
 /** The pack that ships with the project. */
 export function beijingPack(): PolicyPack {
-  const url = new URL("./packs/beijing.yaml", import.meta.url);
-  return parsePack(readFileSync(url, "utf8"), "packs/beijing.yaml");
+  return parsePack(beijingPackText(), "packs/beijing.yaml");
+}
+
+export function beijingPackText(): string {
+  return readFileSync(new URL("./packs/beijing.yaml", import.meta.url), "utf8");
 }
 
 /**
@@ -101,10 +132,10 @@ export function beijingPack(): PolicyPack {
 export function parsePack(text: string, file: string): PolicyPack {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, schema: "core" });
-  const fail = (faults: string[]): never => {
-    throw new PackError(faults.join("\n"));
+  const fail = (faults: PackFault[]): never => {
+    throw new PackError(file, faults);
   };
-  if (document.errors.length > 0) fail(document.errors.map((e) => `${file}:${lines.linePos(e.pos[0]).line}: ${e.message.split("\n")[0] ?? ""}`));
+  if (document.errors.length > 0) fail(document.errors.map((e) => ({ line: lines.linePos(e.pos[0]).line, field: "pack", reason: e.message.split("\n")[0] ?? "" })));
   /** The line of the deepest node of `path` that the file has; of a key, where the key stands. */
   const lineOf = (path: readonly PropertyKey[]): number => {
     for (let length = path.length; length >= 0; length--) {
@@ -120,7 +151,7 @@ export function parsePack(text: string, file: string): PolicyPack {
     return fail(
       parsed.error.issues.flatMap((issue) => {
         const places = issue.code === "unrecognized_keys" ? issue.keys.map((key) => [...issue.path, key]) : [issue.path];
-        return places.map((path) => `${file}:${lineOf(path)}: ${path.join(".")}: ${issue.message}`);
+        return places.map((path) => ({ line: lineOf(path), field: path.join(".") || "pack", reason: issue.message }));
       }),
     );
   }
@@ -128,10 +159,10 @@ export function parsePack(text: string, file: string): PolicyPack {
   const starts = [...policies.map((p) => p.from), until];
   const disorder = policies.findIndex((p, i) => p.from >= starts[i + 1]!);
   if (disorder >= 0) {
-    fail([`${file}:${lineOf(["policies", disorder, "from"])}: policies.${disorder}.from: must lie before the next policy's from, and before until`]);
+    fail([{ line: lineOf(["policies", disorder, "from"]), field: `policies.${disorder}.from`, reason: "must lie before the next policy's from, and before until" }]);
   }
   if (!policies[0]!.rules.popupNumbers) {
-    fail([`${file}:${lineOf(["policies", 0, "rules"])}: policies.0.rules.popupNumbers: the first policy must say whether pop-ups are numbered`]);
+    fail([{ line: lineOf(["policies", 0, "rules"]), field: "policies.0.rules.popupNumbers", reason: "the first policy must say whether pop-ups are numbered" }]);
   }
 
   const spansOf = <Name extends RuleName>(rule: Name): Span<Name>[] => {
@@ -164,12 +195,21 @@ export function parsePack(text: string, file: string): PolicyPack {
       popupNumbers: spansOf("popupNumbers"),
       stillInRiskCounty: spansOf("stillInRiskCounty"),
       affectedCounty: spansOf("affectedCounty"),
+      unverifiedComer: spansOf("unverifiedComer"),
+      unverifiedMovement: spansOf("unverifiedMovement"),
+      leftRiskCounty: spansOf("leftRiskCounty"),
+      samePrefectureTest: spansOf("samePrefectureTest"),
+      prefectureMark: spansOf("prefectureMark"),
       arrivalTest: spansOf("arrivalTest"),
       isolation: spansOf("isolation"),
       purchaseTest: spansOf("purchaseTest"),
       clinicTest: spansOf("clinicTest"),
       portCounty: spansOf("portCounty"),
       commuterMark: spansOf("commuterMark"),
+      obligationTest: spansOf("obligationTest"),
+      screeningTest: spansOf("screeningTest"),
+      linkCheck: spansOf("linkCheck"),
+      venues: spansOf("venues"),
       testAge: spansOf("testAge"),
       testShown: spansOf("testShown"),
     },

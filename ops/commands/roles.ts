@@ -2,14 +2,15 @@
 
 import { readFileSync } from "node:fs";
 import { createKeyring, readRegistry } from "../../core/access/index.ts";
-import { FEEDS, isFeed, startIngestServer, startWorker } from "../../core/ingest/index.ts";
+import { startExplainServer } from "../../core/explain/index.ts";
+import { FEEDS, isFeed, startIngestServer, startWorker, USUAL_LIMITS } from "../../core/ingest/index.ts";
 import { startLookupServer } from "../../core/lookup/index.ts";
-import { beijingPack, venueRule } from "../../core/policy/index.ts";
+import { beijingPackText } from "../../core/policy/index.ts";
 import { dataFolder, folderClock, readState } from "../dataFolder.ts";
 import { ownSocket } from "../redis.ts";
 import { UsageError, type Settings } from "../settings.ts";
 
-export const ROLES = ["ingest", "worker", "lookup"] as const;
+export const ROLES = ["ingest", "worker", "lookup", "explanations"] as const;
 export type Role = (typeof ROLES)[number];
 
 /** Starts a role and runs until a signal, or the end of the supervisor that started it. */
@@ -26,26 +27,22 @@ export async function runRole(role: Role, settings: Settings, say: (line: string
     if (unknown !== undefined) throw new UsageError(`${folder.registryFile}: source ${name}: "${unknown}" is no feed: there are ${FEEDS.join(", ")}, or * for all`);
   }
   const keyring = createKeyring(readFileSync(folder.documentSecret));
+  const sessionSecret = (): Uint8Array => readFileSync(folder.sessionSecret);
+  const limits = { ...USUAL_LIMITS, gainShareMax: settings.gainShareMax, lossShareMax: settings.lossShareMax };
   const log = say;
   const start = {
     ingest: () =>
       listening(settings.ingestPort, "--ingest-port", host, (port) =>
         startIngestServer({ host, port, folders: folder, queueAddress, registry, keyring, clock, bodyBytesMax: settings.batchBytesMax, log }),
       ),
-    worker: () => ({ port: 0, ...startWorker({ folders: folder, queueAddress, pack: beijingPack(), clock, log }) }),
+    worker: () => ({ port: 0, ...startWorker({ folders: folder, queueAddress, firstPack: beijingPackText(), limits, clock, log }) }),
     lookup: () =>
       listening(settings.lookupPort, "--lookup-port", host, (port) =>
-        startLookupServer({
-          host,
-          port,
-          entriesFolder: folder.entries,
-          registry,
-          keyring,
-          sessionSecret: readFileSync(folder.sessionSecret),
-          venueRule: venueRule(beijingPack()),
-          clock,
-          log,
-        }),
+        startLookupServer({ host, port, entriesFolder: folder.entries, registry, keyring, sessionSecret: sessionSecret(), clock, log }),
+      ),
+    explanations: () =>
+      listening(settings.explainPort, "--explain-port", host, (port) =>
+        startExplainServer({ host, port, evidenceFolder: folder.evidence, registry, keyring, sessionSecret: sessionSecret(), clock, log }),
       ),
   };
   const server = start[role]();

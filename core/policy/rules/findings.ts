@@ -1,22 +1,40 @@
 // Rules that follow from what authorities found, and from whether anybody told us of the holder at all.
 
-import { FOREVER } from "../../domain/index.ts";
+import { dayOf, FOREVER, type Finding, type Instant, type Popup } from "../../domain/index.ts";
 import type { RuleContext } from "../evaluate.ts";
+import { spanAt } from "../pack.ts";
+import { clearedAt } from "./clearing.ts";
 
-/** POLICY §1 and §2: each kind of finding raises its flag from its beginning to its end. */
+/**
+ * POLICY §1 and §2: each kind of finding raises its flag from its beginning to its end. A link with a risk (pop-up 3) is also ended by a clearance, once the tests that
+ * its level asks for are there; neither is enough alone.
+ */
 export function findings(context: RuleContext): void {
   for (const finding of context.known.finding) {
     for (const span of context.pack.spans.findings) {
       const flag = span.parameters[finding.finding];
       const from = Math.max(finding.from, span.from);
-      const until = Math.min(finding.until ?? FOREVER, span.until);
+      const cleared = finding.finding === "risk-link" ? linkClearedAt(context, finding) : FOREVER;
+      const until = Math.min(finding.until ?? FOREVER, span.until, cleared);
       if (flag === undefined) continue;
       const reason = { rule: "findings" as const, policyFrom: span.from, facts: [finding], from, until };
-      const popup = /^popup-([1-5])$/.exec(flag)?.[1];
-      if (popup === undefined) context.raise({ ...reason, flag });
-      else context.raisePopup({ ...reason, popup: Number(popup) as 1 | 2 | 3 | 4 | 5 });
+      if (flag.startsWith("popup-")) context.raisePopup({ ...reason, popup: Number(flag.slice("popup-".length)) as Popup });
+      else context.raise({ ...reason, flag });
     }
   }
+}
+
+/** When a link is cleared: at its clearance, or at the issue of the last of the tests that were asked for, whichever comes later. */
+function linkClearedAt(context: RuleContext, link: Finding): Instant {
+  const cleared = clearedAt(context, "popup-3", link.from);
+  const check = spanAt(context.pack.spans.linkCheck, link.from)?.parameters;
+  if (cleared === FOREVER || !check || check.untestedLevels.includes(link.level ?? "")) return cleared;
+  const issues = check.testDays.map((dayAfter) => {
+    const sampleDay = dayOf(link.from) + dayAfter;
+    const negatives = context.known.test.filter((t) => t.result === "negative" && dayOf(t.sampledAt) === sampleDay);
+    return Math.min(FOREVER, ...negatives.map((t) => t.issuedAt));
+  });
+  return Math.max(cleared, ...issues);
 }
 
 /** POLICY §0: a holder whom no `holders` row names is unconfirmed. */

@@ -1,0 +1,109 @@
+// Holders: which documents and phones belong to one person.
+// Promises: rows that share a document make one holder, whatever the order; every row is kept with the instant it became known, so that who belonged together at an
+// instant can be told.
+
+import { createHash } from "node:crypto";
+import type { Database, RootDatabase } from "lmdb";
+import { KEY_BYTES, keyOf, keyText, subjectKind, type DocumentKey, type HolderKey, type Instant, type PhoneKey, type SubjectKey } from "../domain/index.ts";
+
+export interface HolderRecord {
+  readonly documents: readonly DocumentKey[];
+  readonly phones: readonly PhoneKey[];
+}
+
+export interface HolderStore {
+  /** Makes the owners of these documents one holder. @returns its key. */
+  put(documents: readonly DocumentKey[], phones: readonly PhoneKey[], knownFrom: Instant): HolderKey;
+  /** The holders whom something told of `subject` concerns. A document that no holder owns yet is a holder of its own; a phone may have none or several. */
+  of(subject: SubjectKey): HolderKey[];
+  record(key: HolderKey): HolderRecord | undefined;
+  /** What the rows known at `at` say of a document's owner; undefined: no row named it by then. */
+  recordAt(document: DocumentKey, at: Instant): HolderRecord | undefined;
+  count(): number;
+  /** Keys behind `after`, ascending. */
+  keys(options: { after: Uint8Array | null; until: Uint8Array | null; limit: number }): HolderKey[];
+}
+
+/** A delivered row, under each document that it names. */
+interface Link {
+  readonly documents: readonly Uint8Array[];
+  readonly phones: readonly Uint8Array[];
+  readonly knownFrom: Instant;
+}
+
+const EMPTY = new Uint8Array(0);
+
+export function createHolderStore(root: RootDatabase): HolderStore {
+  const holders = root.openDB<HolderRecord, Uint8Array>({ name: "holders", keyEncoding: "binary", encoding: "msgpack" });
+  const documents: Database<Uint8Array, Uint8Array> = root.openDB({ name: "documents", keyEncoding: "binary", encoding: "binary" });
+  const phones: Database<Uint8Array, Uint8Array> = root.openDB({ name: "phones", keyEncoding: "binary", encoding: "binary" });
+  const links = root.openDB<Link, Uint8Array>({ name: "links", keyEncoding: "binary", encoding: "msgpack" });
+
+  return {
+    put(newDocuments, newPhones, knownFrom) {
+      const rowHash = createHash("sha256").update(Buffer.concat([...newDocuments])).update("|").update(Buffer.concat([...newPhones])).digest().subarray(0, 8);
+      for (const document of newDocuments) {
+        const key = Buffer.concat([document, rowHash]);
+        if (!links.doesExist(key)) links.putSync(key, { documents: newDocuments, phones: newPhones, knownFrom });
+      }
+      const owners = new Set(newDocuments.map((d) => keyText(documents.get(d) ?? d)));
+      const allDocuments = new Set(newDocuments.map(keyText));
+      const allPhones = new Set(newPhones.map(keyText));
+      for (const owner of owners) {
+        const record = holders.get(keyOf(owner));
+        record?.documents.forEach((d) => allDocuments.add(keyText(d)));
+        record?.phones.forEach((p) => allPhones.add(keyText(p)));
+      }
+      const holder = keyOf([...allDocuments].sort()[0]!);
+      for (const owner of owners) {
+        if (owner === keyText(holder)) continue;
+        const previous = keyOf(owner);
+        holders.get(previous)?.phones.forEach((p) => phones.removeSync(Buffer.concat([p, previous])));
+        holders.removeSync(previous);
+      }
+      for (const d of allDocuments) documents.putSync(keyOf(d), holder);
+      for (const p of allPhones) phones.putSync(Buffer.concat([keyOf(p), holder]), EMPTY);
+      holders.putSync(holder, { documents: [...allDocuments].sort().map(keyOf), phones: [...allPhones].sort().map(keyOf) });
+      return holder;
+    },
+
+    of(subject) {
+      if (subjectKind(subject) === "document") return [(documents.get(subject) ?? subject) as HolderKey];
+      return [...phones.getKeys({ start: subject, end: endOf(subject) })].map((key) => copyOf(key.subarray(KEY_BYTES)) as HolderKey);
+    },
+
+    record: (key) => holders.get(key),
+
+    recordAt(document, at) {
+      const found = { documents: new Set<string>(), phones: new Set<string>() };
+      const waiting = [keyText(document)];
+      for (let text = waiting.pop(); text !== undefined; text = waiting.pop()) {
+        if (found.documents.has(text)) continue;
+        const rows = [...links.getRange({ start: keyOf(text), end: endOf(keyOf(text)) })].filter(({ value }) => value.knownFrom <= at);
+        if (rows.length > 0) found.documents.add(text);
+        for (const { value } of rows) {
+          value.phones.forEach((p) => found.phones.add(keyText(p)));
+          waiting.push(...value.documents.map(keyText));
+        }
+      }
+      return found.documents.size === 0 ? undefined : { documents: [...found.documents].map(keyOf), phones: [...found.phones].map(keyOf) };
+    },
+
+    keys({ after, until, limit }) {
+      const range = { ...(after ? { start: Buffer.concat([after, Buffer.of(0)]) } : {}), ...(until ? { end: until } : {}), limit };
+      return [...holders.getKeys(range)].map((key) => copyOf(key) as HolderKey);
+    },
+
+    count: () => (holders.getStats() as { entryCount: number }).entryCount,
+  };
+}
+
+/** A key of one's own out of one that the store lends. */
+export function copyOf(bytes: Uint8Array): Uint8Array {
+  return Uint8Array.prototype.slice.call(bytes);
+}
+
+/** Behind the last key that begins with `prefix`, whatever follows it. */
+export function endOf(prefix: Uint8Array): Uint8Array {
+  return Buffer.concat([prefix, Buffer.alloc(48, 0xff)]);
+}

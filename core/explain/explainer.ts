@@ -1,0 +1,46 @@
+// Evidence, region history and rules, of now or of an instant, put together for an explanation.
+// Promises: a past decision is laid out from what was known then, with the rules and the risk history of that day; nothing is written.
+// Not here: the words (policy), who may ask (server.ts).
+
+import { formatInstant, type DocumentKey, type Instant } from "../domain/index.ts";
+import type { EvidenceReader } from "../evidence/index.ts";
+import { createEvaluator, explain, parsePack, type Evaluator, type Explanation, type PolicyPack } from "../policy/index.ts";
+
+export interface Explainer {
+  /** @param at replay the decision of this instant; null: as of now. @throws ExplainError */
+  explain(document: DocumentKey, at: Instant | null, now: Instant): Explanation;
+}
+
+/** Nothing can be explained; the message says why. */
+export class ExplainError extends Error {
+  override name = "ExplainError";
+}
+
+export function createExplainer(evidence: EvidenceReader): Explainer {
+  const packs = new Map<string, PolicyPack>();
+  let current: Evaluator | undefined;
+
+  const packAt = (at: Instant): PolicyPack => {
+    const applied = evidence.packAt(at);
+    if (!applied) throw new ExplainError("no rules have been put in force yet: the worker has never run on this folder");
+    let pack = packs.get(applied.fingerprint);
+    if (!pack) packs.set(applied.fingerprint, (pack = parsePack(applied.text, `pack ${applied.number}`)));
+    return pack;
+  };
+
+  return {
+    explain(document, at, now) {
+      if (at !== null && at > now) throw new ExplainError(`at lies in the future: it is ${formatInstant(now)} here`);
+      if (at !== null) {
+        const pack = packAt(at);
+        const verdict = createEvaluator(pack, evidence.regions.historyAt(at)).evaluate(evidence.holderAt(document, at).evidence);
+        return explain({ verdict, pack, at, asKnownAt: true });
+      }
+      evidence.regions.refresh();
+      const pack = packAt(now);
+      if (current?.pack !== pack) current = createEvaluator(pack, evidence.regions);
+      const verdict = current.evaluate(evidence.holder(evidence.holdersOf(document)[0]!).evidence);
+      return explain({ verdict, pack, at: now, asKnownAt: false });
+    },
+  };
+}

@@ -1,0 +1,114 @@
+// The explanations' server: a process of its own, so that nobody's question stands in a gate's queue.
+// Promises: only staff and kiosks may ask, gates may not; a past decision only staff; numbers never leave memory; an answer is never kept by anybody on the way.
+// Not here: what is said (policy), the holder's own query without a helper (it needs a proof of identity).
+
+import { formatInstant, isRefusal, maskNumber, now, parseDocument, parseInstant, repeatableName, type Clock, type Instant, type Refusal } from "../domain/index.ts";
+import { createSessions, problemResponse, type Keyring, type Problem, type Registry } from "../access/index.ts";
+import { openEvidenceReader } from "../evidence/index.ts";
+import type { Explanation, FlagExplanation } from "../policy/index.ts";
+import { createExplainer, ExplainError } from "./explainer.ts";
+
+export interface ExplainSettings {
+  readonly host: string;
+  readonly port: number;
+  readonly evidenceFolder: string;
+  readonly registry: Registry;
+  readonly keyring: Keyring;
+  readonly sessionSecret: Uint8Array;
+  readonly clock: Clock;
+  readonly log: (line: string) => void;
+}
+
+const BODY_BYTES_MAX = 4096;
+
+/** Starts the server. @throws when the port is taken, or there is no evidence yet. @returns its port, and how to stop it. */
+export function startExplainServer({ host, port, evidenceFolder, registry, keyring, sessionSecret, clock, log }: ExplainSettings): { port: number; stop(): Promise<void> } {
+  const evidence = openEvidenceReader(evidenceFolder);
+  const explainer = createExplainer(evidence);
+  const sessions = createSessions(registry, sessionSecret, clock);
+
+  const handle = async (request: Request): Promise<Response> => {
+    const authorization = request.headers.get("authorization") ?? "";
+    const session = authorization.startsWith("Bearer ") ? sessions.find(authorization.slice(7), now(clock)) : undefined;
+    if (!session) return problemResponse(NO_SESSION);
+    if (session.device.class === "gate") return problemResponse(NOT_FOR_GATES);
+    const length = request.headers.get("content-length");
+    if (length === null || Number(length) > BODY_BYTES_MAX) return problemResponse(BODY_TOO_LARGE);
+    const question = readQuestion(await request.json().catch(() => undefined));
+    if (isRefusal(question)) return refused(question);
+    if (question.at !== null && session.device.class !== "staff") return problemResponse(NO_PAST);
+    const document = parseDocument(question.document);
+    if (isRefusal(document)) return refused(document);
+    try {
+      const explanation = explainer.explain(keyring.documentKey(document), question.at, now(clock));
+      return Response.json(answerOf(explanation, maskNumber(document.number)), { headers: { "Cache-Control": "no-store" } });
+    } catch (error) {
+      if (error instanceof ExplainError) return refused({ field: "at", reason: error.message });
+      throw error;
+    }
+  };
+
+  const server = Bun.serve({
+    hostname: host,
+    port,
+    routes: {
+      "/v1/explanations": (request) => (request.method === "POST" ? handle(request) : problemResponse(METHOD_PROBLEM, { Allow: "POST" })),
+      "/healthz": () => new Response("ok\n"),
+      "/readyz": () => new Response("ready\n"),
+    },
+    fetch: () => problemResponse({ status: 404, title: "Not found", detail: "there is POST /v1/explanations" }),
+    error(error) {
+      log(`an explanation failed: ${error.message}`);
+      return problemResponse({ status: 500, title: "Internal error", detail: "the question could not be answered; please ask again" });
+    },
+  });
+  return {
+    port: server.port ?? port,
+    async stop() {
+      await server.stop();
+      await evidence.close();
+    },
+  };
+}
+
+const NO_SESSION: Problem = { status: 401, title: "No session", detail: "send Authorization: Bearer with a session that has not ended; POST /v1/sessions of the lookup server opens one" };
+const NOT_FOR_GATES: Problem = { status: 403, title: "Not for gates", detail: "a gate is told whether to let pass, not why: ask with a device of the class staff or kiosk" };
+const NO_PAST: Problem = { status: 403, title: "Not for kiosks", detail: "past decisions are explained to staff only: leave out at" };
+const BODY_TOO_LARGE: Problem = { status: 413, title: "Body too large", detail: `a body here has at most ${BODY_BYTES_MAX} bytes and says its length in Content-Length` };
+const METHOD_PROBLEM: Problem = { status: 405, title: "Method not allowed", detail: "see the header Allow" };
+
+function refused(refusal: Refusal): Response {
+  return problemResponse({ status: 422, title: "Question not understood", detail: `${refusal.field} ${refusal.reason}`, errors: [{ line: 1, ...refusal }] });
+}
+
+interface Question {
+  readonly document: { readonly type: string; readonly number: string; readonly issuer?: string };
+  readonly at: Instant | null;
+}
+
+function readQuestion(body: unknown): Question | Refusal {
+  if (typeof body !== "object" || body === null || Array.isArray(body)) return { field: "body", reason: 'must be a JSON object such as {"document": {"type": "resident-id", "number": "…"}}' };
+  const { document, at, ...others } = body as Record<string, unknown>;
+  const unknown = Object.keys(others)[0];
+  if (unknown !== undefined) return { field: repeatableName(unknown), reason: "is no field of a question: there are document and at" };
+  const { type, number, issuer } = (typeof document === "object" && document !== null ? document : {}) as Record<string, unknown>;
+  if (typeof type !== "string" || typeof number !== "string" || (issuer !== undefined && typeof issuer !== "string")) {
+    return { field: "document", reason: "must be an object with the texts type and number, and issuer where the type needs it" };
+  }
+  const instant = at === undefined ? null : typeof at === "string" ? parseInstant(at) : undefined;
+  if (instant === undefined) return { field: "at", reason: "must be an instant with offset, such as 2022-06-09T07:30:00+08:00" };
+  return { document: { type, number, ...(issuer === undefined ? {} : { issuer }) }, at: instant };
+}
+
+/** The explanation as it goes over the wire: instants in words. */
+function answerOf({ at, flags, newestNegative, ...rest }: Explanation, document: string): object {
+  const instant = (value: Instant | null): string | null => (value === null ? null : formatInstant(value));
+  const flagOf = ({ since, endsAt, policyFrom, ...flag }: FlagExplanation): object => ({ ...flag, since: instant(since), endsAt: instant(endsAt), policyFrom: instant(policyFrom) });
+  return {
+    document,
+    at: formatInstant(at),
+    ...rest,
+    flags: flags.map(flagOf),
+    newestNegative: newestNegative && { sampledAt: instant(newestNegative.sampledAt), issuedAt: instant(newestNegative.issuedAt) },
+  };
+}

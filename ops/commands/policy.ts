@@ -1,0 +1,185 @@
+// `fangxing policy`, `changes`, `release` and `reject`: what rules are in force, what a change would do before it is applied, and an operator's word on it.
+// Not here: measuring (ingest), who may decide (the registry: the local source).
+
+import { readFileSync } from "node:fs";
+import { userInfo } from "node:os";
+import { createKeyring } from "../../core/access/index.ts";
+import { countyOf, formatInstant, now } from "../../core/domain/index.ts";
+import { openEvidenceReader, type ChangeRecord, type EvidenceReader } from "../../core/evidence/index.ts";
+import type { BlastReport, ToldCount } from "../../core/ingest/index.ts";
+import { beijingPackText, PackError, parsePack, type PolicyPack } from "../../core/policy/index.ts";
+import { createClient, type BatchState } from "../client.ts";
+import { dataFolder, folderClock, type DataFolder } from "../dataFolder.ts";
+import { UsageError, type Settings } from "../settings.ts";
+import { measurePack } from "./measure.ts";
+import { runningService } from "./running.ts";
+
+type Say = (line: string) => void;
+
+/** The rules in force on a folder; those that came with the service where none have been put in force yet. */
+export async function packInForce(folder: DataFolder): Promise<PolicyPack> {
+  const evidence = openIfThere(folder);
+  try {
+    const applied = evidence?.packs().at(-1);
+    return parsePack(applied?.text ?? beijingPackText(), "the pack in force");
+  } finally {
+    await evidence?.close();
+  }
+}
+
+export async function policy(words: readonly string[], settings: Settings, say: Say): Promise<boolean> {
+  const [action, file] = words;
+  const actions: Record<string, () => Promise<boolean>> = {
+    list: () => listPacks(settings, say),
+    diff: () => diff(packFile(file), settings, say),
+    apply: () => apply(packFile(file), settings, say),
+    rollback: () => decide("roll-back", undefined, settings, say),
+  };
+  const run = action === undefined ? undefined : actions[action];
+  if (!run) throw new UsageError("policy needs one of: list, diff PACK, apply PACK, rollback");
+  return run();
+}
+
+/** Newest changes of rules and regions, held ones first. */
+export async function changes(settings: Settings, say: Say): Promise<boolean> {
+  const evidence = openIfThere(dataFolder(settings.data));
+  if (!evidence) throw new UsageError(`${settings.data} holds no service yet: fangxing start makes one`);
+  try {
+    const held = evidence.changes({ limit: 1000, state: "held" });
+    const others = evidence.changes({ limit: 20 }).filter((c) => c.state !== "held");
+    if (held.length + others.length === 0) say("no change of rules or regions has been delivered yet");
+    for (const change of held) {
+      sayChange(change, say);
+      sayReport(change.report as BlastReport, say);
+      say(`  fangxing release ${change.id} --ground "…"   or   fangxing reject ${change.id} --ground "…"`);
+    }
+    for (const change of others) sayChange(change, say);
+    return true;
+  } finally {
+    await evidence.close();
+  }
+}
+
+/** An operator's word on a change. */
+export async function decide(action: "release" | "reject" | "roll-back", word: string | undefined, settings: Settings, say: Say): Promise<boolean> {
+  const change = word === undefined ? undefined : Number(word);
+  if (action !== "roll-back" && (change === undefined || !Number.isInteger(change))) throw new UsageError(`${action} needs the number of a change: fangxing changes lists them`);
+  if (settings.ground === null) throw new UsageError(`say on what ground with --ground "…": it is kept with the change`);
+  const folder = dataFolder(settings.data);
+  const clock = folderClock(folder);
+  const client = createClient(folder, runningService(folder, settings), clock);
+  const row = { action, ...(change === undefined ? {} : { change }), authority: userInfo().username, ground: settings.ground };
+  const id = `decision-${action}-${change ?? "newest"}-${now(clock)}-${Math.floor(clock.nowMs() % 1000)}`;
+  await client.deliver("decisions", id, JSON.stringify(row), "application/x-ndjson");
+  const { entriesChanged } = await applied(client, "decisions", id);
+  const evidence = openEvidenceReader(folder.evidence);
+  try {
+    const record = change === undefined ? undefined : evidence.change(change);
+    if (change !== undefined && !record) throw new UsageError(`there is no change ${change}: fangxing changes lists them`);
+    say(record ? changeLine(record) : `in force: ${evidence.packs().at(-1)?.name ?? "-"} (pack ${evidence.packs().at(-1)?.number ?? 0})`);
+    say(`${entriesChanged} entries changed`);
+    return true;
+  } finally {
+    await evidence.close();
+  }
+}
+
+async function listPacks(settings: Settings, say: Say): Promise<boolean> {
+  const evidence = openIfThere(dataFolder(settings.data));
+  if (!evidence) throw new UsageError(`${settings.data} holds no service yet: fangxing start makes one`);
+  try {
+    const packs = evidence.packs();
+    packs.forEach(({ number, name, fingerprint, from, change }, i) => {
+      const origin = change === null ? "came with the service" : `change ${change}`;
+      say(`${i === packs.length - 1 ? "in force" : "        "}  pack ${number}  ${name}  ${fingerprint.slice(0, 12)}  since ${formatInstant(from)}  ${origin}`);
+    });
+    return true;
+  } finally {
+    await evidence.close();
+  }
+}
+
+async function diff(text: string, settings: Settings, say: Say): Promise<boolean> {
+  const folder = dataFolder(settings.data);
+  if (!openIfThere(folder)) throw new UsageError(`${settings.data} holds no service yet: fangxing start makes one`);
+  const { report, excess, tookMs } = await measurePack(folder, text, settings);
+  sayReport(report, say);
+  for (const reason of excess) say(`would be held: ${reason}`);
+  if (excess.length === 0) say("within the limits: it would be applied");
+  say(`measured ${report.measured} holders in ${(tookMs / 1000).toFixed(1)} s`);
+  return true;
+}
+
+/** Delivers a pack; the worker measures it once more and applies or holds it. @returns whether it is in force. */
+async function apply(text: string, settings: Settings, say: Say): Promise<boolean> {
+  const folder = dataFolder(settings.data);
+  const clock = folderClock(folder);
+  const client = createClient(folder, runningService(folder, settings), clock);
+  const id = `pack-${createKeyring(readFileSync(folder.documentSecret)).bodyHash(new TextEncoder().encode(text)).slice(0, 16)}-${now(clock)}`;
+  await client.deliver("packs", id, text, "application/yaml");
+  const { change, entriesChanged } = await applied(client, "packs", id);
+  say(change?.state === "held" ? `held as change ${change.id}: ${change.reasons.join("; ")}` : `in force; ${entriesChanged} entries changed`);
+  return change?.state !== "held";
+}
+
+async function applied(client: ReturnType<typeof createClient>, feed: string, id: string): Promise<BatchState> {
+  for (;;) {
+    const state = await client.batch(feed, id);
+    if (state.state === "applied") return state;
+    await Bun.sleep(50);
+  }
+}
+
+function packFile(file: string | undefined): string {
+  if (file === undefined) throw new UsageError("name the pack's file: fangxing policy diff rules.yaml");
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (error) {
+    throw new UsageError(`${file} can't be read: ${error instanceof Error ? error.message : "unknown fault"}`);
+  }
+  try {
+    parsePack(text, file);
+  } catch (error) {
+    if (error instanceof PackError) throw new UsageError(`the pack can't be used:\n${error.message}`);
+    throw error;
+  }
+  return text;
+}
+
+function openIfThere(folder: DataFolder): EvidenceReader | undefined {
+  try {
+    return openEvidenceReader(folder.evidence);
+  } catch {
+    return undefined;
+  }
+}
+
+function changeLine({ id, feed, batch, source, at, state, reasons }: ChangeRecord): string {
+  return `change ${id}  ${state.padEnd(11)}  ${feed} ${batch} of ${source}, ${formatInstant(at)}${reasons.length > 0 ? `: ${state === "held" ? "" : "was held, "}${reasons.join("; ")}` : ""}`;
+}
+
+function sayChange(change: ChangeRecord, say: Say): void {
+  say(changeLine(change));
+  for (const { action, authority, ground, at } of change.decisions) say(`  ${action} by ${authority} at ${formatInstant(at)}: ${ground}`);
+}
+
+/** How many counties of a flag are shown; the others are summed up. */
+const COUNTIES_SHOWN = 10;
+
+/** How many holders would gain and lose each flag, by county. */
+export function sayReport({ holders, sampledOneIn, flags }: BlastReport, say: Say): void {
+  const told = (count: ToldCount): string => (count === null ? "under 10" : `${sampledOneIn > 1 ? "about " : ""}${count}`);
+  say(`  of ${holders} holders, from now on:`);
+  if (Object.keys(flags).length === 0) say("    nobody gains or loses a flag");
+  for (const [flag, { gains, losses, byCounty }] of Object.entries(flags)) {
+    say(`    ${flag.padEnd(12)} ${told(gains)} would gain it, ${told(losses)} would lose it`);
+    const size = (pair: { gains: ToldCount; losses: ToldCount }): number => (pair.gains ?? 5) + (pair.losses ?? 5);
+    const counties = Object.entries(byCounty).sort(([, a], [, b]) => size(b) - size(a));
+    for (const [code, pair] of counties.slice(0, COUNTIES_SHOWN)) {
+      const county = code === "-" ? undefined : countyOf(Number(code));
+      say(`      ${code === "-" ? "no county" : `${code} ${county ? `${county.province} ${county.name}` : ""}`}: ${told(pair.gains)} gain, ${told(pair.losses)} lose`);
+    }
+    if (counties.length > COUNTIES_SHOWN) say(`      and ${counties.length - COUNTIES_SHOWN} other counties`);
+  }
+}
