@@ -192,7 +192,7 @@ export function contentOf(entries: EntryWriter, key: DocumentKey): string | unde
 /** An entry's record with these flags active in [from, until), for those who read entries. */
 export function recordWith(flags: readonly Flag[], { from = NOW - 86_400, until = NOW + 86_400, ...over }: Partial<Entry> & { from?: Instant; until?: Instant } = {}): Uint8Array {
   const timed = flags.map((flag): TimedFlag => ({ flag, rule: "findings", from, until }));
-  return encodeEntry({ ...{ registered: true, incomplete: false, evidenceSequence: 1, policyId: 1, regionRevision: 0, newestNegative: null, shownTests: [], flags: timed }, ...over });
+  return encodeEntry({ ...{ registered: true, incomplete: false, evidenceSequence: 1, policyId: 1, regionRevision: 0, negatives: [], shownTests: [], flags: timed }, ...over });
 }
 
 export interface TestRedis {

@@ -77,8 +77,8 @@ export interface Verdict {
   readonly registered: boolean;
   /** Reasons may overlap; a flag is active while any of its reasons is. */
   readonly reasons: readonly FlagReason[];
-  /** The negative test issued last. */
-  readonly newestNegative: NegativeTest | null;
+  /** Negative tests, by their issue, the newest first. A bare date counts from its day's end, so the first may still be to come. */
+  readonly negatives: readonly NegativeTest[];
   /** Which test's age is shown, by instant, ascending; empty: none ever. */
   readonly shownTests: readonly ShownTest[];
 }

@@ -16,13 +16,13 @@ const entry: fc.Arbitrary<Entry> = fc.record({
   regionRevision: u32,
   registered: fc.boolean(),
   incomplete: fc.boolean(),
-  newestNegative: fc.option(fc.record({ sampledAt: u32, issuedAt: u32 })),
+  negatives: fc.array(fc.record({ sampledAt: u32, issuedAt: u32 }), { maxLength: 3 }),
   shownTests: fc.oneof(fc.array(shownTest, { maxLength: 4 }), fc.array(shownTest, count)),
-  flags: fc.oneof(fc.array(timedFlag, { maxLength: 8 }), fc.array(timedFlag, count)),
+  flags: fc.oneof(fc.array(timedFlag, { maxLength: 8 }), fc.array(timedFlag, { size: "max", maxLength: 600 })),
 });
 
 const BARE: Entry = {
-  evidenceSequence: 0, policyId: 0, regionRevision: 0, registered: true, incomplete: false, newestNegative: null, shownTests: [], flags: [],
+  evidenceSequence: 0, policyId: 0, regionRevision: 0, registered: true, incomplete: false, negatives: [], shownTests: [], flags: [],
 };
 const home = (from: number, until: number): TimedFlag => ({ flag: "home", rule: "findings", from, until });
 
@@ -39,12 +39,12 @@ describe("decode(encode(x)) is x", () => {
   test("for an entry with nothing in it", () => {
     expect(decodeEntry(encodeEntry({ ...BARE, registered: false }))).toEqual({ ...BARE, registered: false });
   });
-  test("for 255 flags and 255 steps", () => {
+  test("for 65,535 flags, 255 steps and 255 tests", () => {
     const full: Entry = {
       ...BARE,
-      newestNegative: { sampledAt: FOREVER, issuedAt: FOREVER },
+      negatives: Array.from({ length: 255 }, (_, i) => ({ sampledAt: FOREVER, issuedAt: FOREVER - 255 + i })),
       shownTests: Array.from({ length: 255 }, (_, i) => ({ from: i, effectiveDay: i % 2 === 0 ? 0xfffe : null })),
-      flags: Array.from({ length: 255 }, (_, i) => home(i * 10, i * 10 + 5)),
+      flags: Array.from({ length: 65_535 }, (_, i) => home(i * 10, i * 10 + 5)),
     };
     expect(decodeEntry(encodeEntry(full))).toEqual(full);
   });
@@ -70,30 +70,30 @@ describe("decode(encode(x)) is x", () => {
 });
 
 describe("size", () => {
-  test("a holder who is told of, without a test: 20 bytes", () => {
-    expect(encodeEntry(BARE)).toHaveLength(20);
+  test("a holder who is told of, without a test: 22 bytes", () => {
+    expect(encodeEntry(BARE)).toHaveLength(22);
   });
-  test("a clean holder with a test that is shown until the policies end: 40 bytes, each in its place", () => {
+  test("a clean holder with a test that is shown until the policies end: 42 bytes, each in its place", () => {
     const tested: Entry = {
       ...BARE,
       evidenceSequence: 0x0605_0403_0201,
       policyId: 0x0807,
       regionRevision: 0x0c0b_0a09,
-      newestNegative: { sampledAt: 0x6280_1110, issuedAt: 0x6280_2220 },
+      negatives: [{ sampledAt: 0x6280_1110, issuedAt: 0x6280_2220 }],
       shownTests: [
         { from: 0x6280_2220, effectiveDay: 0x4ae0 },
         { from: 0x63a0_8900, effectiveDay: null },
       ],
     };
-    const header = "01050002" + "00000000" + "010203040506" + "0708" + "090a0b0c";
+    const header = "02010000" + "00000000" + "010203040506" + "0708" + "090a0b0c" + "0201";
     const body = "10118062" + "20228062" + "20228062e04a" + "0089a063ffff";
     const expected = Buffer.from(header + body, "hex");
     expected.writeUInt32LE(crc32(expected), 4);
     expect(Buffer.from(encodeEntry(tested)).toString("hex")).toBe(expected.toString("hex"));
-    expect(expected).toHaveLength(40);
+    expect(expected).toHaveLength(42);
   });
   test("each interval of a flag adds 10 bytes", () => {
-    expect(Buffer.from(encodeEntry({ ...BARE, flags: [{ flag: "popup-4", rule: "arrivalTest", from: 1, until: FOREVER }] })).subarray(20).toString("hex")).toBe(
+    expect(Buffer.from(encodeEntry({ ...BARE, flags: [{ flag: "popup-4", rule: "arrivalTest", from: 1, until: FOREVER }] })).subarray(22).toString("hex")).toBe(
       "04" + "05" + "01000000" + "ffffffff",
     );
   });
@@ -120,7 +120,7 @@ describe("damage is told apart", () => {
     );
   });
   test("all changes of one byte of one small entry are found", () => {
-    const sound = encodeEntry({ ...BARE, newestNegative: { sampledAt: 1, issuedAt: 2 }, shownTests: [{ from: 3, effectiveDay: 4 }], flags: [home(5, 6)] });
+    const sound = encodeEntry({ ...BARE, negatives: [{ sampledAt: 1, issuedAt: 2 }], shownTests: [{ from: 3, effectiveDay: 4 }], flags: [home(5, 6)] });
     for (let place = 0; place < sound.length; place++) {
       for (let change = 1; change < 256; change++) {
         const bytes = Uint8Array.from(sound);
@@ -154,13 +154,13 @@ describe("damage is told apart", () => {
       }),
     );
   });
-  test("no bytes, 19 bytes and 20 blank ones are no entry", () => {
+  test("no bytes, 21 bytes and 22 blank ones are no entry", () => {
     expect(entryFault(new Uint8Array(0))).toBe("length");
-    expect(entryFault(encodeEntry(BARE).subarray(0, 19))).toBe("length");
-    expect(entryFault(new Uint8Array(20))).toBe("version");
+    expect(entryFault(encodeEntry(BARE).subarray(0, 21))).toBe("length");
+    expect(entryFault(new Uint8Array(22))).toBe("version");
   });
   test("a flag or a rule that this version doesn't know is no content to decode", () => {
-    for (const place of [20, 21]) {
+    for (const place of [22, 23]) {
       const bytes = encodeEntry({ ...BARE, flags: [home(5, 6)] });
       bytes[place] = 200;
       expect(decodeEntry(resealed(bytes))).toBe("content");
@@ -168,15 +168,15 @@ describe("damage is told apart", () => {
   });
   test("a flag that this version doesn't know is found before the state is read: a gate must not let pass what it doesn't understand", () => {
     const bytes = encodeEntry({ ...BARE, flags: [home(5, 6)] });
-    bytes[20] = FLAGS.length;
+    bytes[22] = FLAGS.length;
     expect(entryFault(resealed(bytes))).toBe("content");
-    bytes[20] = FLAGS.length - 1;
+    bytes[22] = FLAGS.length - 1;
     expect(entryFault(resealed(bytes))).toBeUndefined();
   });
   test("wherever among the flags and whatever stands before them", () => {
     for (const place of [0, 1, 2]) {
-      const bytes = encodeEntry({ ...BARE, newestNegative: { sampledAt: 1, issuedAt: 2 }, shownTests: [{ from: 3, effectiveDay: 4 }], flags: [home(5, 6), home(7, 8), home(9, 10)] });
-      bytes[20 + 8 + 6 + place * 10] = FLAGS.length;
+      const bytes = encodeEntry({ ...BARE, negatives: [{ sampledAt: 1, issuedAt: 2 }], shownTests: [{ from: 3, effectiveDay: 4 }], flags: [home(5, 6), home(7, 8), home(9, 10)] });
+      bytes[22 + 8 + 6 + place * 10] = FLAGS.length;
       expect(entryFault(resealed(bytes))).toBe("content");
     }
   });
@@ -189,9 +189,9 @@ describe("readEntryAt", () => {
     flags: FLAGS.reduce((bits, flag, i) => (x.flags.some((f) => f.flag === flag && contains(f, at)) ? bits | (1 << i) : bits), 0),
     incomplete: x.incomplete,
     shownDay: x.shownTests.findLast((s) => s.from <= at)?.effectiveDay ?? null,
-    issuedAt: x.newestNegative?.issuedAt ?? 0,
+    issuedAt: x.negatives.findLast((t) => t.issuedAt <= at)?.issuedAt ?? 0,
   });
-  const ordered = entry.map((x) => ({ ...x, shownTests: x.shownTests.toSorted((a, b) => a.from - b.from) }));
+  const ordered = entry.map((x) => ({ ...x, negatives: x.negatives.toSorted((a, b) => a.issuedAt - b.issuedAt), shownTests: x.shownTests.toSorted((a, b) => a.from - b.from) }));
 
   test("says of any entry at any instant what the decoded entry says", () => {
     fc.assert(
@@ -205,7 +205,7 @@ describe("readEntryAt", () => {
     fc.assert(
       fc.property(ordered, (x) => {
         const bytes = encodeEntry(x);
-        const edges = [...x.flags.slice(0, 8).flatMap((f) => [f.from, f.until]), ...x.shownTests.slice(0, 8).map((s) => s.from)];
+        const edges = [...x.flags.slice(0, 8).flatMap((f) => [f.from, f.until]), ...x.shownTests.slice(0, 8).map((s) => s.from), ...x.negatives.map((t) => t.issuedAt)];
         for (const at of edges.flatMap((e) => [e - 1, e, e + 1])) {
           if (at < 0) continue;
           readEntryAt(bytes, at, state);
@@ -224,12 +224,10 @@ describe("readEntryAt", () => {
     readEntryAt(encodeEntry(BARE), 5, state);
     expect(state).toEqual({ flags: 0, incomplete: false, shownDay: null, issuedAt: 0 });
   });
-  test("the newest negative test's issue is told, not its sample, whenever it is asked for and up to the last instant", () => {
-    const bytes = encodeEntry({ ...BARE, newestNegative: { sampledAt: 0x8000_0000, issuedAt: FOREVER } });
-    for (const at of [0, 0x8000_0000, FOREVER]) {
-      readEntryAt(bytes, at, state);
-      expect(state.issuedAt).toBe(FOREVER);
-    }
+  test("the newest negative test's issue is told, not its sample, from that issue on; until then the one before", () => {
+    const bytes = encodeEntry({ ...BARE, negatives: [{ sampledAt: 1, issuedAt: 100 }, { sampledAt: 50, issuedAt: 0x8000_0000 }, { sampledAt: 60, issuedAt: FOREVER }] });
+    const told = [99, 100, 0x8000_0000 - 1, 0x8000_0000, FOREVER - 1, FOREVER].map((at) => (readEntryAt(bytes, at, state), state.issuedAt));
+    expect(told).toEqual([0, 100, 100, 0x8000_0000, 0x8000_0000, FOREVER]);
   });
   test("each of the twelve flags has the bit of its number", () => {
     FLAGS.forEach((flag, i) => {
@@ -244,15 +242,19 @@ describe("entryOf", () => {
   const verdict = (reasons: number, shown: readonly number[] = []): Verdict => ({
     registered: true,
     reasons: Array.from({ length: reasons }, (_, i): FlagReason => ({ flag: "home", rule: "findings", policyFrom: 0, facts: [], from: i * 10, until: i * 10 + 5 })),
-    newestNegative: { sampledAt: 1, issuedAt: 2 },
+    negatives: [{ sampledAt: 1, issuedAt: 2 }],
     shownTests: shown.map((from) => ({ from, effectiveDay: from })),
   });
 
-  test("255 intervals are held, the 256th makes the entry incomplete and empty: never a silent cut", () => {
-    expect(entryOf(verdict(255), origin, 0)).toMatchObject({ incomplete: false, flags: { length: 255 } });
-    expect(entryOf(verdict(256, [5]), origin, 0)).toEqual({
-      ...origin, registered: true, incomplete: true, newestNegative: { sampledAt: 1, issuedAt: 2 }, shownTests: [], flags: [],
-    });
+  test("65,535 intervals are held, one more makes the entry incomplete and empty: never a silent cut", () => {
+    expect(entryOf(verdict(65_535), origin, 0)).toMatchObject({ incomplete: false, flags: { length: 65_535 } });
+    expect(entryOf(verdict(65_536, [5]), origin, 0)).toEqual({ ...origin, registered: true, incomplete: true, negatives: [], shownTests: [], flags: [] });
+  });
+  test("of the negative tests those are kept that somebody may still ask for: the newest issued by then, and what is still to come", () => {
+    const tests = [40, 30, 20, 10].map((issuedAt) => ({ sampledAt: 1, issuedAt }));
+    const kept = (writtenAt: number): number[] => entryOf({ ...verdict(0), negatives: tests }, origin, writtenAt).negatives.map((t) => t.issuedAt);
+    expect([9, 10, 19, 20, 39, 40].map(kept)).toEqual([[10, 20, 30, 40], [10, 20, 30, 40], [10, 20, 30, 40], [20, 30, 40], [30, 40], [40]]);
+    expect(entryOf({ ...verdict(0), negatives: [] }, origin, 5).negatives).toEqual([]);
   });
   test("256 reasons of one interval are one flag, and fit", () => {
     const { reasons } = verdict(1);
@@ -260,7 +262,7 @@ describe("entryOf", () => {
   });
   test("intervals are counted over all flags together", () => {
     const more = (["central", "popup-1"] satisfies Flag[]).map((flag): FlagReason => ({ ...verdict(1).reasons[0]!, flag }));
-    const { reasons } = verdict(254);
+    const { reasons } = verdict(65_534);
     expect(entryOf({ ...verdict(0), reasons: [...reasons, ...more] }, origin, 0).incomplete).toBe(true);
     expect(entryOf({ ...verdict(0), reasons: [...reasons, ...more.slice(1)] }, origin, 0).incomplete).toBe(false);
   });

@@ -4,30 +4,32 @@
 //
 // Layout, little endian; an instant is an unsigned 32-bit count of seconds since 1970:
 //   0  u8   version
-//   1  u8   bits: 1 registered, 2 incomplete, 4 a newest negative test follows
-//   2  u8   number of timed flags F
-//   3  u8   number of shown-test steps S
+//   1  u8   bits: 1 registered, 2 incomplete
+//   2  u16  number of timed flags F
 //   4  u32  CRC-32 of the record with this field zero
 //   8  u48  evidence sequence
 //   14 u16  policy id
 //   16 u32  region revision
-//   20      [sampledAt, issuedAt] if bit 4; then S × [from u32, effective day u16]; then F × [flag u8, rule u8, from u32, until u32]
+//   20 u8   number of shown-test steps S
+//   21 u8   number of negative tests T
+//   22      T × [sampledAt u32, issuedAt u32], ascending by issue; S × [from u32, effective day u16]; F × [flag u8, rule u8, from u32, until u32]
 
 import { crc32 } from "node:zlib";
 import { FLAGS, RULES, timedFlags, type Instant, type NegativeTest, type ShownTest, type TimedFlag, type Verdict } from "../domain/index.ts";
 
-export const ENTRY_VERSION = 1;
-const HEADER_BYTES = 20;
+export const ENTRY_VERSION = 2;
+const HEADER_BYTES = 22;
 const TEST_BYTES = 8;
 const STEP_BYTES = 6;
 const FLAG_BYTES = 10;
-const COUNT_MAX = 255;
+const FLAGS_MAX = 0xffff;
+const STEPS_MAX = 255;
+const TESTS_MAX = 255;
 /** Effective day of a step from which no test is shown. */
 const NO_DAY = 0xffff;
 
 const REGISTERED = 1;
 const INCOMPLETE = 2;
-const HAS_TEST = 4;
 
 /** What an entry was computed from. */
 export interface EntryOrigin {
@@ -43,46 +45,52 @@ export interface Entry extends EntryOrigin {
   readonly registered: boolean;
   /** The verdict had more intervals than an entry can hold: it must not let anyone pass. */
   readonly incomplete: boolean;
-  readonly newestNegative: NegativeTest | null;
+  /** Negative tests by their issue, the newest last: the newest of those issued when the entry was written, and those still to be issued then. */
+  readonly negatives: readonly NegativeTest[];
   readonly shownTests: readonly ShownTest[];
   readonly flags: readonly TimedFlag[];
 }
 
 /**
- * The entry of a verdict. Steps of the shown test that end before `writtenAt` are left out: nobody asks for the past at a gate. Flags are kept, past
- * ones too.
+ * The entry of a verdict. Steps of the shown test that end before `writtenAt` are left out, and negative tests that another one issued by then replaces: nobody asks for
+ * the past at a gate. Flags are kept, past ones too.
  */
 export function entryOf(verdict: Verdict, origin: EntryOrigin, writtenAt: Instant): Entry {
   const flags = timedFlags(verdict.reasons);
   const current = verdict.shownTests.findLastIndex((step) => step.from <= writtenAt);
   const shownTests = verdict.shownTests.slice(Math.max(current, 0));
-  const incomplete = flags.length > COUNT_MAX || shownTests.length > COUNT_MAX;
+  const issued = verdict.negatives.findIndex((test) => test.issuedAt <= writtenAt);
+  const negatives = verdict.negatives.slice(0, issued < 0 ? undefined : issued + 1).reverse();
+  const incomplete = flags.length > FLAGS_MAX || shownTests.length > STEPS_MAX || negatives.length > TESTS_MAX;
   return {
     ...origin,
     registered: verdict.registered,
     incomplete,
-    newestNegative: verdict.newestNegative,
+    negatives: incomplete ? [] : negatives,
     shownTests: incomplete ? [] : shownTests,
     flags: incomplete ? [] : flags,
   };
 }
 
 export function encodeEntry(entry: Entry): Uint8Array {
-  const { newestNegative, shownTests, flags } = entry;
-  if (flags.length > COUNT_MAX || shownTests.length > COUNT_MAX) throw new RangeError("an entry holds at most 255 flags and 255 steps: entryOf makes one that is incomplete");
-  const length = HEADER_BYTES + (newestNegative ? TEST_BYTES : 0) + shownTests.length * STEP_BYTES + flags.length * FLAG_BYTES;
+  const { negatives, shownTests, flags } = entry;
+  if (flags.length > FLAGS_MAX || shownTests.length > STEPS_MAX || negatives.length > TESTS_MAX) {
+    throw new RangeError(`an entry holds at most ${FLAGS_MAX} flags, ${STEPS_MAX} steps and ${TESTS_MAX} tests: entryOf makes one that is incomplete`);
+  }
+  const length = HEADER_BYTES + negatives.length * TEST_BYTES + shownTests.length * STEP_BYTES + flags.length * FLAG_BYTES;
   const bytes = Buffer.alloc(length);
   bytes[0] = ENTRY_VERSION;
-  bytes[1] = (entry.registered ? REGISTERED : 0) | (entry.incomplete ? INCOMPLETE : 0) | (newestNegative ? HAS_TEST : 0);
-  bytes[2] = flags.length;
-  bytes[3] = shownTests.length;
+  bytes[1] = (entry.registered ? REGISTERED : 0) | (entry.incomplete ? INCOMPLETE : 0);
+  bytes.writeUInt16LE(flags.length, 2);
   bytes.writeUIntLE(entry.evidenceSequence, 8, 6);
   bytes.writeUInt16LE(entry.policyId, 14);
   bytes.writeUInt32LE(entry.regionRevision, 16);
+  bytes[20] = shownTests.length;
+  bytes[21] = negatives.length;
   let at = HEADER_BYTES;
-  if (newestNegative) {
-    bytes.writeUInt32LE(newestNegative.sampledAt, at);
-    bytes.writeUInt32LE(newestNegative.issuedAt, at + 4);
+  for (const { sampledAt, issuedAt } of negatives) {
+    bytes.writeUInt32LE(sampledAt, at);
+    bytes.writeUInt32LE(issuedAt, at + 4);
     at += TEST_BYTES;
   }
   for (const { from, effectiveDay } of shownTests) {
@@ -101,10 +109,14 @@ export function encodeEntry(entry: Entry): Uint8Array {
   return bytes;
 }
 
+/** The checksum, and behind it what a record was computed from, up to the other counts. */
+const CHECKSUM_AT = 4;
+const COUNTS_AT = 20;
+
 /** Whether two records say the same, whatever they were computed from. */
 export function sameContent(a: Uint8Array, b: Uint8Array): boolean {
   if (a.length !== b.length) return false;
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i] && (i < 4 || i >= HEADER_BYTES)) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i] && (i < CHECKSUM_AT || i >= COUNTS_AT)) return false;
   return true;
 }
 
@@ -117,18 +129,15 @@ export function decodeEntry(bytes: Uint8Array): Entry | EntryFault {
   const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   const bits = view[1]!;
   let at = HEADER_BYTES;
-  let newestNegative: NegativeTest | null = null;
-  if (bits & HAS_TEST) {
-    newestNegative = { sampledAt: view.readUInt32LE(at), issuedAt: view.readUInt32LE(at + 4) };
-    at += TEST_BYTES;
-  }
+  const negatives: NegativeTest[] = [];
+  for (let i = 0; i < view[21]!; i++, at += TEST_BYTES) negatives.push({ sampledAt: view.readUInt32LE(at), issuedAt: view.readUInt32LE(at + 4) });
   const shownTests: ShownTest[] = [];
-  for (let i = 0; i < view[3]!; i++, at += STEP_BYTES) {
+  for (let i = 0; i < view[20]!; i++, at += STEP_BYTES) {
     const day = view.readUInt16LE(at + 4);
     shownTests.push({ from: view.readUInt32LE(at), effectiveDay: day === NO_DAY ? null : day });
   }
   const flags: TimedFlag[] = [];
-  for (let i = 0; i < view[2]!; i++, at += FLAG_BYTES) {
+  for (let i = flagCount(view); i > 0; i--, at += FLAG_BYTES) {
     const [flag, rule] = [FLAGS[view[at]!], RULES[view[at + 1]!]];
     if (flag === undefined || rule === undefined) return "content";
     flags.push({ flag, rule, from: view.readUInt32LE(at + 2), until: view.readUInt32LE(at + 6) });
@@ -139,24 +148,28 @@ export function decodeEntry(bytes: Uint8Array): Entry | EntryFault {
     evidenceSequence: view.readUIntLE(8, 6),
     policyId: view.readUInt16LE(14),
     regionRevision: view.readUInt32LE(16),
-    newestNegative,
+    negatives,
     shownTests,
     flags,
   };
+}
+
+function flagCount(bytes: Uint8Array): number {
+  return bytes[2]! | (bytes[3]! << 8);
 }
 
 /** What is wrong with a record, or undefined. Reads only the bytes it is given. */
 export function entryFault(bytes: Uint8Array): EntryFault | undefined {
   if (bytes.length < HEADER_BYTES) return "length";
   if (bytes[0] !== ENTRY_VERSION) return "version";
-  const expected = HEADER_BYTES + (bytes[1]! & HAS_TEST ? TEST_BYTES : 0) + bytes[3]! * STEP_BYTES + bytes[2]! * FLAG_BYTES;
+  const expected = HEADER_BYTES + bytes[21]! * TEST_BYTES + bytes[20]! * STEP_BYTES + flagCount(bytes) * FLAG_BYTES;
   if (bytes.length !== expected) return "length";
   let crc = crc32(bytes.subarray(0, 4));
   crc = crc32(ZEROES, crc);
   crc = crc32(bytes.subarray(8), crc);
   if (crc !== u32(bytes, 4)) return "checksum";
   // A flag that this reader doesn't know may be one that stops: such a record must not be read as if it weren't there.
-  for (let i = bytes[2]!, at = bytes.length - FLAG_BYTES; i > 0; i--, at -= FLAG_BYTES) if (bytes[at]! >= FLAGS.length) return "content";
+  for (let i = flagCount(bytes), at = bytes.length - FLAG_BYTES; i > 0; i--, at -= FLAG_BYTES) if (bytes[at]! >= FLAGS.length) return "content";
   return undefined;
 }
 const ZEROES = new Uint8Array(4);
@@ -168,7 +181,7 @@ export interface EntryState {
   incomplete: boolean;
   /** The day from which the age of the shown test counts, or null. */
   shownDay: number | null;
-  /** When the newest negative test was issued; 0: there is none. */
+  /** When the newest negative test was issued of those issued by then; 0: there is none. */
   issuedAt: Instant;
 }
 
@@ -177,21 +190,24 @@ export interface EntryState {
  * Call entryFault first.
  */
 export function readEntryAt(bytes: Uint8Array, at: Instant, state: EntryState): void {
-  const bits = bytes[1]!;
-  const hasTest = (bits & HAS_TEST) !== 0;
-  let position = HEADER_BYTES + (hasTest ? TEST_BYTES : 0);
+  let position = HEADER_BYTES;
+  let issuedAt = 0;
+  for (let i = bytes[21]!; i > 0; i--, position += TEST_BYTES) {
+    const issue = u32(bytes, position + 4);
+    if (issue <= at) issuedAt = issue;
+  }
   let shownDay = NO_DAY;
-  for (let i = bytes[3]!; i > 0; i--, position += STEP_BYTES) {
+  for (let i = bytes[20]!; i > 0; i--, position += STEP_BYTES) {
     if (u32(bytes, position) <= at) shownDay = bytes[position + 4]! | (bytes[position + 5]! << 8);
   }
   let flags = 0;
-  for (let i = bytes[2]!; i > 0; i--, position += FLAG_BYTES) {
+  for (let i = flagCount(bytes); i > 0; i--, position += FLAG_BYTES) {
     if (u32(bytes, position + 2) <= at && at < u32(bytes, position + 6)) flags |= 1 << bytes[position]!;
   }
   state.flags = flags;
-  state.incomplete = (bits & INCOMPLETE) !== 0;
+  state.incomplete = (bytes[1]! & INCOMPLETE) !== 0;
   state.shownDay = shownDay === NO_DAY ? null : shownDay;
-  state.issuedAt = hasTest ? u32(bytes, HEADER_BYTES + 4) : 0;
+  state.issuedAt = issuedAt;
 }
 
 function u32(bytes: Uint8Array, at: number): number {

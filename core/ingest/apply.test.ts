@@ -79,6 +79,31 @@ function failingAfter(calls: number, evaluator: Evaluator): Evaluator {
 }
 
 describe("facts become entries", () => {
+  test("a refuted trip delivered again, under whatever id, stays refuted; the holder's other trips count", async () => {
+    const stores = newStores();
+    await stores.deliver("risk-areas", [publication("2022-06-08 17时", [SHANGHAI_HUANGPU])]);
+    await stores.deliver("holders", [holder([1], [1, 2])]);
+    await stores.deliver("trips", [tripTo(HUANGPU, 1)]);
+    expect(flagsOf(stores, 1)).toEqual(["popup-1"]);
+    const refutation = { factId: "refutation-1", matches: { phone: phone(1), county: HUANGPU, from: "2022-06-01", to: "2022-06-05" }, at: "2022-06-09T07:00:00+08:00", authority: "Community", ground: "number kept" };
+    await stores.deliver("refutations", [refutation]);
+    expect(flagsOf(stores, 1)).toEqual([]);
+    await stores.deliver("trips", [{ ...tripTo(HUANGPU, 1), factId: "told again" }]);
+    expect(flagsOf(stores, 1)).toEqual([]);
+    await stores.deliver("trips", [tripTo(HUANGPU, 2)]);
+    expect(flagsOf(stores, 1)).toEqual(["popup-1"]);
+  });
+  test("a refutation of one fact, told before it, holds when the trip comes; its source may be named", async () => {
+    const stores = newStores();
+    await stores.deliver("risk-areas", [publication("2022-06-08 17时", [SHANGHAI_HUANGPU])]);
+    await stores.deliver("holders", [holder([1], [1])]);
+    const row = (source: string): object => ({ factId: `refutation-${source}`, matches: { factId: `trip-${HUANGPU}-1`, source }, at: "2022-06-09T07:00:00+08:00", authority: "Community", ground: "number kept" });
+    await stores.deliver("refutations", [row("source-b")]);
+    await stores.deliver("trips", [tripTo(HUANGPU, 1)]);
+    expect(flagsOf(stores, 1)).toEqual(["popup-1"]);
+    await stores.deliver("refutations", [row("source-a")]);
+    expect(flagsOf(stores, 1)).toEqual([]);
+  });
   test("a holder of whom nothing is known but that there is one: an entry without flags", async () => {
     const stores = newStores();
     await stores.deliver("holders", [holder([1])]);
@@ -120,7 +145,7 @@ describe("facts become entries", () => {
     await stores.deliver("tests", [negative(1)]);
     const issued = instant("2022-06-08T20:00:00+08:00");
     expect([flagsOf(stores, 1, issued - 1), flagsOf(stores, 1, issued), flagsOf(stores, 1)]).toEqual([["popup-4"], [], []]);
-    expect(entryOf(stores, 1)?.newestNegative).toEqual({ sampledAt: instant("2022-06-08T09:00:00+08:00"), issuedAt: issued });
+    expect(entryOf(stores, 1)?.negatives).toEqual([{ sampledAt: instant("2022-06-08T09:00:00+08:00"), issuedAt: issued }]);
   });
   test("a higher revision takes the place of a lower one, whichever comes first", async () => {
     const stores = newStores();

@@ -160,7 +160,7 @@ describe("a sampling receipt", () => {
 });
 
 describe("a kind of venue", () => {
-  const tested = (issuedAt: number): Uint8Array => recordWith([], { newestNegative: { sampledAt: issuedAt, issuedAt } });
+  const tested = (issuedAt: number): Uint8Array => recordWith([], { negatives: [{ sampledAt: issuedAt, issuedAt }] });
 
   test("has its own rule: a test that is exactly 48 hours old lets board, one second later no more, and the usual venue asks for none", () => {
     entries.put(keyOfDocument(1), tested(NOW - 48 * 3600));
@@ -219,7 +219,7 @@ describe("an entry", () => {
     expect(outcomes).toEqual(["pass", "popup", "popup", "pass"]);
   });
   test("tells the age of the test that is shown", () => {
-    entries.put(keyOfDocument(1), recordWith([], { newestNegative: { sampledAt: NOW - 9999, issuedAt: NOW - 999 }, shownTests: [{ from: NOW - 86_400, effectiveDay: dayOf(NOW) - 2 }] }));
+    entries.put(keyOfDocument(1), recordWith([], { negatives: [{ sampledAt: NOW - 9999, issuedAt: NOW - 999 }], shownTests: [{ from: NOW - 86_400, effectiveDay: dayOf(NOW) - 2 }] }));
     expect(answerTo(of(1))["testAgeDays"]).toBe(2);
   });
   test("leaves nothing behind for the next scan", () => {
@@ -280,7 +280,7 @@ describe("a known and an unknown holder", () => {
 });
 
 describe("a damaged record", () => {
-  const sound = recordWith(["commuter"], { newestNegative: { sampledAt: NOW - 9999, issuedAt: NOW - 999 }, shownTests: [{ from: 0, effectiveDay: dayOf(NOW) }] });
+  const sound = recordWith(["commuter"], { negatives: [{ sampledAt: NOW - 9999, issuedAt: NOW - 999 }], shownTests: [{ from: 0, effectiveDay: dayOf(NOW) }] });
 
   test("is counted, and its holder is told what an unknown one is told", () => {
     entries.put(keyOfDocument(1), sound);

@@ -266,7 +266,7 @@ function evaluateWith(regions: RegionHistory): (of: HolderEvidence) => Verdict {
 }
 
 /** What a verdict says, whatever the order of its reasons. */
-const essence = (v: Verdict): object => ({ registered: v.registered, flags: timedFlags(v.reasons), newestNegative: v.newestNegative, shownTests: v.shownTests });
+const essence = (v: Verdict): object => ({ registered: v.registered, flags: timedFlags(v.reasons), negatives: v.negatives, shownTests: v.shownTests });
 /** `expect` alone is slow: it is asked only when there is something to show. */
 function expectSame(actual: object, expected: object): void {
   if (!isDeepStrictEqual(actual, expected)) expect(actual).toEqual(expected);
@@ -279,13 +279,13 @@ function restrictsMore(one: Verdict, other: Verdict): TimedFlag[] {
 }
 
 /** What the verdict itself says at an instant, in the words of an entry's state. */
-function stateOf({ reasons, shownTests, newestNegative }: Verdict, asked: Instant): EntryState {
+function stateOf({ reasons, shownTests, negatives }: Verdict, asked: Instant): EntryState {
   const isActive = (flag: Flag): boolean => reasons.some((r) => r.flag === flag && contains(r, asked));
   return {
     flags: FLAGS.reduce((bits, flag, i) => (isActive(flag) ? bits | (1 << i) : bits), 0),
     incomplete: false,
     shownDay: shownTests.findLast((step) => step.from <= asked)?.effectiveDay ?? null,
-    issuedAt: newestNegative?.issuedAt ?? 0,
+    issuedAt: negatives.find((t) => t.issuedAt <= asked)?.issuedAt ?? 0,
   };
 }
 
@@ -403,7 +403,7 @@ describe("evaluation", () => {
     fc.assert(
       fc.property(histories, fc.nat({ max: 80 * DAY }), fc.array(fc.nat({ max: 90 * DAY }), { minLength: 3, maxLength: 3 }), (history, written, later) => {
         const verdict = evaluatorOf(history)(history);
-        const edges = verdict.reasons.flatMap((r) => [r.from, r.until]).concat(verdict.shownTests.map((s) => s.from));
+        const edges = verdict.reasons.flatMap((r) => [r.from, r.until]).concat(verdict.shownTests.map((s) => s.from), verdict.negatives.map((t) => t.issuedAt));
         const writtenAt = Math.min(FOREVER - 100 * DAY, ...edges) - 5 * DAY + written;
         const bytes = encodeEntry(entryOf(verdict, origin, writtenAt));
         if (entryFault(bytes) !== undefined) expect(entryFault(bytes)).toBeUndefined();
@@ -419,14 +419,14 @@ describe("evaluation", () => {
     );
   });
   test.each([
-    ["255 intervals are all in the entry", 255, false],
-    ["with 256 it says that it is incomplete, and shows none", 256, true],
+    ["65,535 intervals are all in the entry", 65_535, false],
+    ["with one more it says that it is incomplete, and shows none", 65_536, true],
   ])("%s", (_, count, incomplete) => {
-    const facts = Array.from({ length: count }, (_, i): Fact => ({ ...base, ...named, kind: "finding", finding: "key-place", level: null, from: at("2022-03-01T00:00:00") + i * DAY / 4, until: at("2022-03-01T01:00:00") + i * DAY / 4 }));
+    const facts = Array.from({ length: count }, (_, i): Fact => ({ ...base, ...named, kind: "finding", finding: "key-place", level: null, from: at("2022-03-01T00:00:00") + i * 60, until: at("2022-03-01T00:00:30") + i * 60 }));
     const verdict = evaluateWith(NOTHING_KNOWN)({ registered: true, facts });
     const bytes = encodeEntry(entryOf(verdict, { evidenceSequence: 1, policyId: 1, regionRevision: 1 }, at("2022-03-01T00:00:00")));
     const state: EntryState = { flags: 0, incomplete: false, shownDay: null, issuedAt: 0 };
-    for (const asked of [at("2022-03-01T00:00:00"), at("2022-03-01T01:00:00"), at("2022-03-10T00:00:00")]) {
+    for (const asked of [at("2022-03-01T00:00:00"), at("2022-03-01T00:00:30"), at("2022-03-10T00:00:00")]) {
       readEntryAt(bytes, asked, state);
       expect(state).toEqual(incomplete ? { flags: 0, incomplete, shownDay: null, issuedAt: 0 } : stateOf(verdict, asked));
     }
@@ -496,15 +496,15 @@ describe("evaluation", () => {
     );
   });
   test("of nobody, with nothing: clear throughout", () => {
-    expect(evaluateWith(NOTHING_KNOWN)({ registered: true, facts: [] })).toEqual({ registered: true, reasons: [], newestNegative: null, shownTests: [] });
+    expect(evaluateWith(NOTHING_KNOWN)({ registered: true, facts: [] })).toEqual({ registered: true, reasons: [], negatives: [], shownTests: [] });
   });
-  test("the newest negative test is the one issued last, of several at once the one sampled last, for any facts", () => {
+  test("negative tests come by their issue, the newest first, one an instant: the one sampled last, for any facts", () => {
     fc.assert(
       fc.property(histories, ({ facts }) => {
         const negatives = facts.filter((f) => f.kind === "test").filter((t) => t.result === "negative");
-        const newest = negatives.sort((a, b) => b.issuedAt - a.issuedAt || b.sampledAt - a.sampledAt)[0];
-        const expected = newest ? { sampledAt: newest.sampledAt, issuedAt: newest.issuedAt } : null;
-        expect(evaluateWith(NOTHING_KNOWN)({ registered: true, facts }).newestNegative).toEqual(expected);
+        const sorted = negatives.sort((a, b) => b.issuedAt - a.issuedAt || b.sampledAt - a.sampledAt).map(({ sampledAt, issuedAt }) => ({ sampledAt, issuedAt }));
+        const expected = sorted.filter((t, i) => t.issuedAt !== sorted[i - 1]?.issuedAt);
+        expect(evaluateWith(NOTHING_KNOWN)({ registered: true, facts }).negatives).toEqual(expected);
       }),
       runs(13, 1000),
     );
@@ -572,6 +572,9 @@ describe("whom a change of a county's risk concerns", () => {
   test("nobody where the county is the city's own, also while prefectures matter", () => {
     expect([reach([110105], day), reach([110105], edge), reach([110105, 310115], day)]).toEqual([[], [], [310115]]);
   });
+  test("visitors of the whole prefecture also shortly before the rules say so: what is known then may count under them", () => {
+    expect([edge - 60 * DAY - 1, edge - 60 * DAY].map((asked) => reach([310115], asked).length)).toEqual([1, 16]);
+  });
   test("visitors of the whole prefecture from the instant on at which the rules say so", () => {
     expect(reach([310115], edge)).toEqual([...countiesOfPrefecture(310115)].sort((a, b) => a - b));
     expect(reach([310115, 310104], edge)).toHaveLength(16);
@@ -581,10 +584,10 @@ describe("whom a change of a county's risk concerns", () => {
     const end = at("2022-02-12T00:00:00") + 90 * DAY;
     expect([end - 1, end].map((asked) => reach([310115], asked).length)).toEqual([16, 1]);
   });
-  test("is nobody else: while prefectures matter and ever after, any change leaves all others' flags as they are from then on", () => {
+  test("is nobody else: shortly before prefectures matter, while they do and ever after, any change leaves all others' flags as they are from then on", () => {
     fc.assert(
       fc.property(histories, fc.constantFrom(...RISKY), fc.nat({ max: 500 }), (history, changed, days) => {
-        const now = edge + days * DAY;
+        const now = edge + (days - 60) * DAY;
         const before = asKnownAt(history, now);
         const after = { ...before, by: { ...before.by, [changed]: history.by[changed] ?? { held: [{ from: now, until: FOREVER }], infections: [] } } };
         const reached = reach([changed], now);

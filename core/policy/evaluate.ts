@@ -28,7 +28,7 @@ import { isolation } from "./rules/entry.ts";
 import { findings, unregistered } from "./rules/findings.ts";
 import { affectedCounty, portCounty, stillInRiskCounty } from "./rules/risk.ts";
 import { inOrder } from "./rules/stays.ts";
-import { newestNegative, shownTests, unsettledPositive } from "./rules/tests.ts";
+import { negatives, shownTests, unsettledPositive } from "./rules/tests.ts";
 
 export type PopupReason = Omit<FlagReason, "flag"> & { readonly popup: Popup };
 
@@ -72,6 +72,7 @@ const RULE_FUNCTIONS: Record<Rule, (context: RuleContext) => void> = {
 };
 /** Rules by which a county's risk concerns visitors of the other counties of its prefecture. */
 const PREFECTURE_RULES: readonly RuleName[] = ["samePrefectureTest", "prefectureMark"];
+const PREFECTURE_BEFORE_S = 60 * 86_400;
 const PREFECTURE_AFTER_S = 90 * 86_400;
 
 const RULE_LIST = Object.values(RULE_FUNCTIONS);
@@ -153,13 +154,13 @@ export function createEvaluator(pack: PolicyPack, regions: RegionHistory): Evalu
     stays = undefined;
     reasons = [];
     for (const rule of RULE_LIST) rule(context);
-    return { registered, reasons, newestNegative: newestNegative(known.test), shownTests: shownTests(pack, known.test) };
+    return { registered, reasons, negatives: negatives(known.test), shownTests: shownTests(pack, known.test) };
   };
 
   const reach = (counties: readonly CountyCode[], at: Instant): CountyCode[] => {
     const elsewhere = counties.filter((county) => provinceOf(county) !== pack.city);
-    // What a rule raised may last for a while after the rule.
-    const isOfPrefectures = PREFECTURE_RULES.some((rule) => pack.spans[rule].some((span) => span.from <= at && at < span.until + PREFECTURE_AFTER_S));
+    // What becomes known shortly before a rule begins may count under it, and what it raised may last for a while after it.
+    const isOfPrefectures = PREFECTURE_RULES.some((rule) => pack.spans[rule].some((span) => span.from - PREFECTURE_BEFORE_S <= at && at < span.until + PREFECTURE_AFTER_S));
     const all = isOfPrefectures ? elsewhere.flatMap((county) => countiesOfPrefecture(county)) : elsewhere;
     return [...new Set(all)].sort((a, b) => a - b);
   };

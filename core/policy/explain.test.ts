@@ -87,7 +87,7 @@ const GROUNDS: Record<Rule, readonly (readonly Fact[])[]> = {
   prefectureMark: [[FACTS.trip()]],
 };
 
-const verdictOf = (reasons: readonly FlagReason[], change: Partial<Verdict> = {}): Verdict => ({ registered: true, reasons, newestNegative: null, shownTests: [], ...change });
+const verdictOf = (reasons: readonly FlagReason[], change: Partial<Verdict> = {}): Verdict => ({ registered: true, reasons, negatives: [], shownTests: [], ...change });
 const reason = (change: Partial<FlagReason> = {}): FlagReason => ({
   flag: "popup-4", rule: "arrivalTest", policyFrom: day("2022-01-22"), facts: GROUNDS.arrivalTest[0]!, from: day("2022-06-04"), until: day("2022-06-10"), ...change,
 });

@@ -128,7 +128,7 @@ export function explain({ verdict, pack, at, asKnownAt = false }: ExplanationInp
     registered: verdict.registered,
     notes,
     flags: stretches.map((stretch) => explainStretch(stretch, stretches, pack, at)),
-    newestNegative: verdict.newestNegative,
+    newestNegative: verdict.negatives.find((test) => test.issuedAt <= at) ?? null,
     shownTest: effectiveDay === null ? null : { effectiveDay: formatDay(effectiveDay), ageDays: dayOf(at) - effectiveDay },
     incompleteRules: RULES.filter((rule) => lacking.some((line) => line.startsWith(`${rule}:`)) && spanAt<Interval>(pack.spans[rule], at)).map((rule) => ({
       rule,

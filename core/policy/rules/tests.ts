@@ -43,13 +43,14 @@ export function unsettledPositive(context: RuleContext): void {
   }
 }
 
-/** The negative test issued last; of several issued at once, the one sampled last. */
-export function newestNegative(tests: readonly Test[]): NegativeTest | null {
-  let newest: Test | null = null;
-  for (const test of tests) {
-    if (test.result === "negative" && (newest === null || isNewer(test, newest))) newest = test;
-  }
-  return newest && { sampledAt: newest.sampledAt, issuedAt: newest.issuedAt };
+/** The negative tests by their issue, newest first; of several issued at once, the one sampled last. */
+export function negatives(tests: readonly Test[]): NegativeTest[] {
+  const found: Test[] = [];
+  for (const test of tests) if (test.result === "negative") found.push(test);
+  if (found.length > 1) found.sort((a, b) => (isNewer(a, b) ? -1 : isNewer(b, a) ? 1 : 0));
+  const out: NegativeTest[] = [];
+  for (const { sampledAt, issuedAt } of found) if (out.at(-1)?.issuedAt !== issuedAt) out.push({ sampledAt, issuedAt });
+  return out;
 }
 
 /**
