@@ -1,7 +1,7 @@
 // How long does it take to evaluate a holder, and how much of it goes into allocation?
 //
-// The demo city's own evidence, read into memory before; the median of many rounds, once over the city and once over holders of ten facts each. Allocation shows as
-// what the garbage collector takes: a second run logs its pauses.
+// The demo city's own evidence, read into memory before; the median of many rounds over a few holders at a time, once over the city and once over holders of ten facts
+// each. Allocation shows as what the garbage collector takes: a second run logs its pauses.
 
 import { fileURLToPath } from "node:url";
 import type { BenchResult } from "./run.ts";

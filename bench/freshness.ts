@@ -2,8 +2,9 @@
 // One delivery after the other, each for a holder whose pop-up 4 waits for that test; the gate is asked again without a pause until it is green.
 // Beside it the time of a scan alone, which is the grain of the measure.
 
-import { formatInstant, now, residentIdCheck } from "../core/domain/index.ts";
+import { formatInstant, now } from "../core/domain/index.ts";
 import type { BenchResult } from "./run.ts";
+import { documentOf, inventedNumber } from "./people.ts";
 import { startService, type BenchService } from "./service.ts";
 
 const P99_MS_MAX = 1000;
@@ -75,16 +76,6 @@ async function makeDue(service: BenchService, numbers: readonly string[]): Promi
     const { popups } = await service.scan(number);
     if (popups.join() !== "4") throw new Error("a holder who should have pop-up 4 does not: the measure would be void");
   }
-}
-
-function documentOf(number: string): { type: string; number: string } {
-  return { type: "resident-id", number };
-}
-
-/** Valid numbers of people who would be far over 120 years old. */
-function inventedNumber(i: number): string {
-  const first17 = `1101011870${String(1 + (i % 12)).padStart(2, "0")}${String(1 + (Math.floor(i / 12) % 28)).padStart(2, "0")}${String(1 + Math.floor(i / 336)).padStart(3, "0")}`;
-  return first17 + residentIdCheck(first17);
 }
 
 async function timed(work: () => Promise<unknown>): Promise<number> {

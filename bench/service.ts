@@ -21,16 +21,17 @@ export interface BenchService {
 
 const START_MS_MAX = 120_000;
 
-/** Starts a demo city on free ports, and waits until it is loaded. */
-export async function startService(holders = 1000): Promise<BenchService> {
-  const folder = mkdtempSync(join(tmpdir(), "fangxing-bench-"));
+/** Starts a demo city on free ports, and waits until it is loaded. On a folder that is given it goes on, and leaves the folder when it stops. */
+export async function startService(holders = 1000, given?: string): Promise<BenchService> {
+  const folder = given ?? mkdtempSync(join(tmpdir(), "fangxing-bench-"));
+  rmSync(join(folder, "run.json"), { force: true });
   const cli = fileURLToPath(new URL("../ops/cli.ts", import.meta.url));
   const options = ["--data", folder, "--holders", String(holders), "--lookup-port", "0", "--ingest-port", "0", "--explain-port", "0"];
   const child = Bun.spawn([process.execPath, cli, "demo", ...options], { stdin: "ignore", stdout: "ignore", stderr: "inherit" });
   const read = (file: string): unknown => (existsSync(join(folder, file)) ? JSON.parse(readFileSync(join(folder, file), "utf8")) : undefined);
   const startedMs = performance.now();
-  let demo: { offsetMs: number; isLoaded: boolean } | undefined;
-  while (!demo?.isLoaded) {
+  let demo: { offsetMs: number; isLoaded: boolean; seed: number } | undefined;
+  while (!demo?.isLoaded || !existsSync(join(folder, "run.json"))) {
     if (child.exitCode !== null || performance.now() - startedMs > START_MS_MAX) throw new Error("the service did not start: see its messages");
     await Bun.sleep(50);
     demo = (read("folder.json") as { demo: typeof demo } | undefined)?.demo;
@@ -73,7 +74,7 @@ export async function startService(holders = 1000): Promise<BenchService> {
     async stop() {
       child.kill("SIGTERM");
       await child.exited;
-      rmSync(folder, { recursive: true, force: true });
+      if (given === undefined) rmSync(folder, { recursive: true, force: true });
     },
   };
 }

@@ -4,10 +4,8 @@ import { mayHoldNumber } from "../core/domain/index.ts";
 import { ServiceError } from "./client.ts";
 import { explain, scan, session } from "./commands/ask.ts";
 import { importFile, signDelivery } from "./commands/deliver.ts";
-import { measurePart } from "./commands/measure.ts";
 import { changes, decide, policy } from "./commands/policy.ts";
 import { ROLES, runRole } from "./commands/roles.ts";
-import { dataFolder } from "./dataFolder.ts";
 import { readSettings, SETTINGS, UsageError, type Settings } from "./settings.ts";
 import { startAll } from "./start.ts";
 import { SuperviseError } from "./supervise.ts";
@@ -15,7 +13,7 @@ import { SuperviseError } from "./supervise.ts";
 const say = (line: string): void => console.log(line);
 
 /** Each command: what it is for, and what it does. `false` is exit status 1. */
-const COMMANDS: Record<string, { /** Empty: not for people. */ readonly use: string; readonly words: number; readonly run: (words: readonly string[], settings: Settings) => Promise<unknown> }> = {
+const COMMANDS: Record<string, { readonly use: string; readonly words: number; readonly run: (words: readonly string[], settings: Settings) => Promise<unknown> }> = {
   start: { use: "start                    the whole service, on the system's clock", words: 0, run: (_, settings) => startAll(settings, { isDemo: false, say }) },
   demo: { use: "demo                     the same with the demo city, on its own clock (npm start)", words: 0, run: (_, settings) => startAll(settings, { isDemo: true, say }) },
   import: { use: "import FEED FILE         delivers a file and waits until it is applied", words: 2, run: (words, settings) => importFile(words, settings, say) },
@@ -25,7 +23,6 @@ const COMMANDS: Record<string, { /** Empty: not for people. */ readonly use: str
   changes: { use: "changes                  changes of rules and regions that are held, and the newest others", words: 0, run: (_, settings) => changes(settings, say) },
   release: { use: "release CHANGE           applies a held change (--ground)", words: 1, run: ([change], settings) => decide("release", change, settings, say) },
   reject: { use: "reject CHANGE            drops a held change, or takes back a risk list in force (--ground)", words: 1, run: ([change], settings) => decide("reject", change, settings, say) },
-  "measure-pack": { use: "", words: 2, run: (words, settings) => measurePart(words, dataFolder(settings.data)) },
   session: { use: "session                  a session token of the console, for curl", words: 0, run: (_, settings) => session(settings, say) },
   sign: { use: "sign FEED BATCH-ID       headers that sign the delivery on standard input, for curl", words: 2, run: (words, settings) => signDelivery(words, settings, say) },
   ...Object.fromEntries(ROLES.map((role) => [role, { use: `${role.padEnd(24)} this process of the service alone`, words: 0, run: (_: unknown, settings: Settings) => runRole(role, settings, say) }])),
@@ -38,7 +35,7 @@ function quoted(word: string): string {
 
 function help(): string {
   const options = Object.values(SETTINGS).map(({ option, variable, initial, meaning }) => `  --${option.padEnd(16)} ${variable.padEnd(25)} ${meaning}${initial ? ` (${initial})` : ""}`);
-  return ["fangxing COMMAND [options]", "", ...Object.values(COMMANDS).filter((c) => c.use !== "").map((c) => `  ${c.use}`), "", "Options, and the environment variables that stand for them:", ...options].join("\n");
+  return ["fangxing COMMAND [options]", "", ...Object.values(COMMANDS).map((c) => `  ${c.use}`), "", "Options, and the environment variables that stand for them:", ...options].join("\n");
 }
 
 async function main(): Promise<number> {

@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { contains, countiesWithoutSuccessor, formatInstant, now } from "../core/domain/index.ts";
 import { incompleteRules } from "../core/policy/index.ts";
 import { createClient, httpUrl } from "./client.ts";
+import { onGateCores } from "./cores.ts";
 import { packInForce } from "./commands/policy.ts";
 import type { Role } from "./commands/roles.ts";
 import {
@@ -68,7 +69,7 @@ async function bringUp(settings: Settings, folder: DataFolder, state: FolderStat
     FANGXING_NOW: "",
   };
   const role = async (name: Role): Promise<number> => {
-    const command = [process.execPath, fileURLToPath(new URL("./cli.ts", import.meta.url)), name];
+    const command = [...(name === "lookup" ? onGateCores() : []), process.execPath, fileURLToPath(new URL("./cli.ts", import.meta.url)), name];
     return Number(await supervisor.start({ name, command, environment }));
   };
   // In this order: each finds the stores that the one before has made.

@@ -117,7 +117,7 @@ export function openStores(folder: string, limits: BlastLimits = NO_LIMITS): Sto
     const text = beijingPackText();
     evidence.transaction(() => evidence.putPack({ name: pack.name, text, fingerprint: pack.fingerprint, from: NOW, change: null }));
   }
-  const parts: Omit<ApplierParts, "evaluator"> = {
+  const parts: Omit<ApplierParts, "evaluator" | "reevaluate"> = {
     inbox,
     evidence,
     entries,
@@ -130,13 +130,17 @@ export function openStores(folder: string, limits: BlastLimits = NO_LIMITS): Sto
     isStopping: () => stores.isStopping(),
   };
   /** With another evaluator when one is given, else the one under the rules in force at each moment. */
-  const partsWith = (other: Evaluator | undefined, otherEvidence: EvidenceWriter): ApplierParts => ({
-    ...parts,
-    evidence: otherEvidence,
-    get evaluator() {
-      return other ?? evaluator;
-    },
-  });
+  const partsWith = (other: Evaluator | undefined, otherEvidence: EvidenceWriter): ApplierParts => {
+    const made: ApplierParts = {
+      ...parts,
+      evidence: otherEvidence,
+      get evaluator() {
+        return other ?? evaluator;
+      },
+      reevaluate: () => reevaluateAll(made),
+    };
+    return made;
+  };
   const stores: Stores = {
     inbox,
     evidence,

@@ -70,6 +70,11 @@ for (const file of readdirSync(folder).filter((f) => f.endsWith(".json"))) {
   });
 }
 
+test("the map from the rules to the vectors names every file", () => {
+  const map = readFileSync(new URL("../../../docs/policy-vectors.md", folder), "utf8");
+  expect(readdirSync(folder).filter((f) => f.endsWith(".json") && !map.includes(f))).toEqual([]);
+});
+
 function answerAt({ at, facts, venue = "venue", receipt = false }: Vector): object {
   const history = regionsOf(facts);
   const screenings = (facts.screenings ?? []).map(screeningOf);

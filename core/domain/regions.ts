@@ -38,6 +38,8 @@ interface Index {
   readonly current: ReadonlyMap<CountyCode, readonly CountyCode[]>;
   /** By county, current or older: the current counties of its prefecture. */
   readonly peers: ReadonlyMap<CountyCode, readonly CountyCode[]>;
+  /** By prefectureKey: its current counties and zones. */
+  readonly sharing: ReadonlyMap<number, readonly CountyCode[]>;
 }
 
 const NONE: readonly CountyCode[] = [];
@@ -77,7 +79,8 @@ function readIndex(): Index {
     const others = members.get(prefectureKeyOf(county)) ?? NONE;
     peers.set(county.code, county.isZone && !county.isFormer ? [...others, county.code] : others);
   }
-  return { counties, former, current, peers };
+  const sharing = new Map([...Map.groupBy(counties.values(), prefectureKeyOf)].map(([key, group]) => [key, group.map((county) => county.code)]));
+  return { counties, former, current, peers, sharing };
 }
 
 /** The rows of a table beside this file, without its head. No field of ours holds a comma. */
@@ -154,6 +157,11 @@ export function countiesOfPrefecture(code: CountyCode): readonly CountyCode[] {
   return regions().peers.get(code) ?? NONE;
 }
 
+/** The same with the zones that the statistics office has there, and at least the county itself: stays may be told of a zone. */
+export function sharingPrefecture(code: CountyCode): readonly CountyCode[] {
+  return regions().sharing.get(prefectureKey(code)) ?? [code];
+}
+
 /** The first two digits of a code: 11 is Beijing. */
 export function provinceOf(code: CountyCode): number {
   return Math.floor(code / 10_000);
@@ -165,6 +173,13 @@ export interface CountyRisk {
   readonly held: readonly Interval[];
   /** Days with new local infections, in no particular order. */
   readonly infections: readonly LocalInfection[];
+}
+
+/** Where a county differs between two histories. Its risk differs nowhere before `from` or from `until` on; not at all when that is empty. */
+export interface RegionDifference extends Interval {
+  readonly county: CountyCode;
+  /** Its screenings differ. */
+  readonly isScreened: boolean;
 }
 
 /** What is known of all counties. A county without anything is undefined. */

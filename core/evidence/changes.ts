@@ -32,8 +32,6 @@ export interface ChangeRecord {
   readonly decisions: readonly ChangeDecision[];
   /** Risk lists in it, by id. */
   readonly publications: readonly string[];
-  /** What is to be applied on release, as it lay in the inbox. */
-  readonly rows: readonly unknown[];
 }
 
 /** A pack that was put in force. */
@@ -49,8 +47,15 @@ export interface AppliedPack {
 
 export interface ChangeReader {
   change(id: number): ChangeRecord | undefined;
-  /** Newest first. */
-  changes(options: { limit: number; state?: ChangeState }): ChangeRecord[];
+  /** What is to be applied when a held change is released, as it lay in the inbox. */
+  changeRows(id: number): readonly unknown[];
+  /** Newest first; those that are held are found at once, however many others there are. */
+  changes(options: { limit: number; state?: "held" }): ChangeRecord[];
+  heldChanges(): number;
+  /** The changes that brought a risk list. */
+  changesOf(publication: string): ChangeRecord[];
+  /** Of the newest pack; 0: none has been put in force yet. Never the same twice, also when an older text comes back. */
+  packNumber(): number;
   /** Every pack that was in force, oldest first. */
   packs(): AppliedPack[];
   /** The rules in force at `at`: the first pack counts for the time before it too. Undefined: none has been put in force yet. */
@@ -58,35 +63,46 @@ export interface ChangeReader {
 }
 
 export interface ChangeStore extends ChangeReader {
-  putChange(record: ChangeRecord): void;
+  /** @param rows what is to be applied on release; empty: nothing, or it lies elsewhere. */
+  putChange(record: ChangeRecord, rows: readonly unknown[]): void;
   /** Call inside a transaction. @returns the pack as it is kept. */
   putPack(pack: Omit<AppliedPack, "number">): AppliedPack;
 }
 
 export function createChangeStore(root: RootDatabase): ChangeStore {
   const changes = root.openDB<ChangeRecord, number>({ name: "changes", encoding: "msgpack" });
+  const rowsDb = root.openDB<readonly unknown[], number>({ name: "changeRows", encoding: "msgpack" });
+  const held = root.openDB<boolean, number>({ name: "changesHeld", encoding: "json" });
+  const byPublication = root.openDB<readonly number[], string>({ name: "changesOfPublications", encoding: "json" });
   const packs = root.openDB<AppliedPack, number>({ name: "packs", encoding: "msgpack" });
   const allPacks = (): AppliedPack[] => [...packs.getRange({})].map(({ value }) => value);
+  const packNumber = (): number => [...packs.getKeys({ reverse: true, limit: 1 })][0] ?? 0;
+  const newest = (ids: Iterable<number>): ChangeRecord[] => [...ids].map((id) => changes.get(id)!);
   return {
     change: (id) => changes.get(id),
-    changes({ limit, state }) {
-      const found: ChangeRecord[] = [];
-      for (const { value } of changes.getRange({ reverse: true })) {
-        if (state === undefined || value.state === state) found.push(value);
-        if (found.length >= limit) break;
-      }
-      return found;
-    },
+    changeRows: (id) => rowsDb.get(id) ?? [],
+    changes: ({ limit, state }) => newest((state === "held" ? held : changes).getKeys({ reverse: true, limit })),
+    heldChanges: () => (held.getStats() as { entryCount: number }).entryCount,
+    changesOf: (publication) => newest(byPublication.get(publication) ?? []),
+    packNumber,
     packs: allPacks,
     packAt(at) {
       const all = allPacks();
       return all.findLast((p) => p.from <= at) ?? all[0];
     },
-    putChange(record) {
+    putChange(record, rows) {
       changes.putSync(record.id, record);
+      if (rows.length > 0) rowsDb.putSync(record.id, rows);
+      else rowsDb.removeSync(record.id);
+      if (record.state === "held") held.putSync(record.id, true);
+      else held.removeSync(record.id);
+      for (const publication of record.publications) {
+        const ids = byPublication.get(publication) ?? [];
+        if (!ids.includes(record.id)) byPublication.putSync(publication, [...ids, record.id]);
+      }
     },
     putPack(pack) {
-      const number = 1 + ([...packs.getKeys({ reverse: true, limit: 1 })][0] ?? 0);
+      const number = 1 + packNumber();
       packs.putSync(number, { ...pack, number });
       return { ...pack, number };
     },

@@ -19,9 +19,11 @@ export interface HolderStore {
   record(key: HolderKey): HolderRecord | undefined;
   /** What the rows known at `at` say of a document's owner; undefined: no row named it by then. */
   recordAt(document: DocumentKey, at: Instant): HolderRecord | undefined;
+  /** Whether a row names the document. */
+  isOwned(document: DocumentKey): boolean;
   count(): number;
   /** Keys behind `after`, ascending. */
-  keys(options: { after: Uint8Array | null; until: Uint8Array | null; limit: number }): HolderKey[];
+  keys(options: { after: Uint8Array | null; limit: number }): HolderKey[];
 }
 
 /** A delivered row, under each document that it names. */
@@ -89,8 +91,10 @@ export function createHolderStore(root: RootDatabase): HolderStore {
       return found.documents.size === 0 ? undefined : { documents: [...found.documents].map(keyOf), phones: [...found.phones].map(keyOf) };
     },
 
-    keys({ after, until, limit }) {
-      const range = { ...(after ? { start: Buffer.concat([after, Buffer.of(0)]) } : {}), ...(until ? { end: until } : {}), limit };
+    isOwned: (document) => documents.doesExist(document),
+
+    keys({ after, limit }) {
+      const range = { ...(after ? { start: Buffer.concat([after, Buffer.of(0)]) } : {}), limit };
       return [...holders.getKeys(range)].map((key) => copyOf(key) as HolderKey);
     },
 

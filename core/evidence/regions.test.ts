@@ -57,7 +57,7 @@ function deliver(store: EvidenceWriter, delivery: Delivery): CountyCode[] {
     "counties" in delivery
       ? store.regions.put({ ...NO_CHANGE, publications: [delivery] }, "released")
       : store.regions.put({ ...NO_CHANGE, infections: delivery.map(({ id, revision, infection }) => ({ factKey: factKey(id), revision, infection })) }, null),
-  );
+  ).map((d) => d.county);
 }
 
 /** A county's history in a form to compare: infections in a fixed order. */

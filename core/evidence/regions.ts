@@ -6,15 +6,18 @@
 import { createHash } from "node:crypto";
 import type { Database, RootDatabase } from "lmdb";
 import {
+  contains,
   currentCounties,
   FOREVER,
   keyText,
+  startOfDay,
   type CountyCode,
   type CountyRisk,
   type FactKey,
   type Instant,
   type Interval,
   type LocalInfection,
+  type RegionDifference,
   type RegionHistory,
   type RiskAreaCount,
   type RiskPublication,
@@ -55,8 +58,8 @@ export interface PublicationStanding {
 /** What would be, were a change put. */
 export interface RegionPreview {
   readonly history: RegionHistory;
-  /** Counties whose history would be another. */
-  readonly counties: CountyCode[];
+  /** Where the history would be another. */
+  readonly differences: RegionDifference[];
   /** A publication in it would be held, and why. */
   readonly isHeld: boolean;
   readonly doubts: readonly Doubt[];
@@ -79,10 +82,10 @@ export interface RegionReader extends RegionHistory {
 }
 
 export interface RegionStore extends RegionReader {
-  /** Call inside a transaction. @returns the counties whose history changed. */
-  put(change: RegionChange, mark: Mark | null): CountyCode[];
-  /** An operator's word on a publication, from `at` on. Call inside a transaction. @returns the counties whose history changed. */
-  mark(id: string, mark: Mark, at: Instant): CountyCode[];
+  /** Call inside a transaction. @returns where the history has changed. */
+  put(change: RegionChange, mark: Mark | null): RegionDifference[];
+  /** An operator's word on a publication, from `at` on. Call inside a transaction. @returns where the history has changed. */
+  mark(id: string, mark: Mark, at: Instant): RegionDifference[];
 }
 
 /** The name of a publication: its update time and what it says. */
@@ -153,13 +156,13 @@ export function createRegionStore(root: RootDatabase, meta: Database<number, str
       screenings: newestRevisions(screenings, knownAt),
     };
   };
-  const adopt = (next: Model): CountyCode[] => {
+  const adopt = (next: Model): RegionDifference[] => {
     const before = history;
     model = next;
     history = layOut(next);
     loadedRevision = meta.get(REVISION) ?? 0;
     generation++;
-    return changedCounties(before, history);
+    return differencesBetween(before, history);
   };
   const refresh = (): void => {
     if (loadedRevision !== (meta.get(REVISION) ?? 0)) adopt(readAll(FOREVER));
@@ -167,7 +170,7 @@ export function createRegionStore(root: RootDatabase, meta: Database<number, str
   const loaded = (): void => {
     if (loadedRevision < 0) refresh();
   };
-  const bump = (next: Model): CountyCode[] => {
+  const bump = (next: Model): RegionDifference[] => {
     meta.putSync(REVISION, (meta.get(REVISION) ?? 0) + 1);
     return adopt(next);
   };
@@ -205,7 +208,7 @@ export function createRegionStore(root: RootDatabase, meta: Database<number, str
       const ids = change.publications.map(publicationId);
       const held = next.judged.flatMap(({ publication }, i) => (ids.includes(publication.id) ? standingAt(next, i) : [])).filter((p) => p.state === "held");
       const laidOut = next === model ? history : layOut(next);
-      return { history: historyOf(laidOut), counties: changedCounties(history, laidOut), isHeld: held.length > 0, doubts: held.flatMap((s) => s.doubts) };
+      return { history: historyOf(laidOut), differences: differencesBetween(history, laidOut), isHeld: held.length > 0, doubts: held.flatMap((s) => s.doubts) };
     },
     put(change, mark) {
       refresh();
@@ -392,6 +395,37 @@ function heldIntervals(inForce: readonly Publication[]): Map<CountyCode, Interva
   return held;
 }
 
-function changedCounties(before: ReadonlyMap<CountyCode, CountyState>, after: ReadonlyMap<CountyCode, CountyState>): CountyCode[] {
-  return [...new Set([...before.keys(), ...after.keys()])].filter((c) => JSON.stringify(before.get(c)) !== JSON.stringify(after.get(c)));
+function differencesBetween(before: ReadonlyMap<CountyCode, CountyState>, after: ReadonlyMap<CountyCode, CountyState>): RegionDifference[] {
+  const counties = new Set([...before.keys(), ...after.keys()]);
+  return [...counties].flatMap((county) => {
+    const [old, next] = [before.get(county), after.get(county)];
+    const isScreened = JSON.stringify(old?.screenings ?? []) !== JSON.stringify(next?.screenings ?? []);
+    const during = riskDifference(old?.risk ?? NO_RISK, next?.risk ?? NO_RISK);
+    return isScreened || during.from < during.until ? [{ county, isScreened, ...during }] : [];
+  });
+}
+
+const NO_RISK: CountyRisk = { held: [], infections: [] };
+/** No rule looks back on an infection for longer. */
+const INFECTION_DAYS_MAX = 61;
+
+/** From the first to the last instant at which two risks differ, or may differ by an infection that only one of them has; empty: they don't. */
+function riskDifference(a: CountyRisk, b: CountyRisk): Interval {
+  let [from, until]: [Instant, Instant] = [FOREVER, 0];
+  const widen = (begins: Instant, ends: Instant): void => {
+    from = Math.min(from, begins);
+    until = Math.max(until, ends);
+  };
+  const edges = [...new Set([...a.held, ...b.held].flatMap((i) => [i.from, i.until]))].sort((x, y) => x - y);
+  edges.slice(0, -1).forEach((edge, i) => {
+    const isHeld = (risk: CountyRisk): boolean => risk.held.some((h) => contains(h, edge));
+    if (isHeld(a) !== isHeld(b)) widen(edge, edges[i + 1]!);
+  });
+  const byContent = (risk: CountyRisk): Partial<Record<string, LocalInfection[]>> => Object.groupBy(risk.infections, (infection) => JSON.stringify(infection));
+  const [ofA, ofB] = [byContent(a), byContent(b)];
+  for (const text of new Set([...Object.keys(ofA), ...Object.keys(ofB)])) {
+    const { day } = (ofA[text] ?? ofB[text])![0]!;
+    if (ofA[text]?.length !== ofB[text]?.length) widen(startOfDay(day), startOfDay(day + INFECTION_DAYS_MAX));
+  }
+  return { from, until };
 }

@@ -316,6 +316,25 @@ describe("what refutations match", () => {
       expect(kindsOf(store, docB)).toEqual(["trip"]);
     }
   });
+  test("a corrected refutation has its new effect alone, whichever kind it was and is", () => {
+    const store = openWriter();
+    const underFact = (n: number): SubjectKey => factKey(n) as Uint8Array as SubjectKey;
+    store.transaction(() => {
+      store.putHolder([docA], [phoneX], 0);
+      store.putFact(phoneX, factKey(71), trip());
+      store.putFact(docB, factKey(72), trip());
+      store.putFact(phoneX, factKey(90), refutation({ subject: keyText(phoneX) }));
+    });
+    expect([kindsOf(store, docA), kindsOf(store, docB)]).toEqual([["refutation", "trip"], ["trip"]]);
+    const correct = (subject: SubjectKey, fact: Fact): string[] => store.transaction(() => store.putFact(subject, factKey(90), fact)).map(keyText).sort();
+    // Narrowed to one trip of somebody else, then to one of the first, then back to the phone.
+    expect(correct(underFact(72), refutation({ revision: 2, fact: keyText(factKey(72)) }))).toEqual([keyText(docB), keyText(phoneX)].sort());
+    expect([kindsOf(store, docA), kindsOf(store, docB)]).toEqual([["trip"], ["refutation", "trip"]]);
+    expect(correct(underFact(71), refutation({ revision: 3, fact: keyText(factKey(71)) }))).toEqual([keyText(docB), keyText(phoneX)].sort());
+    expect([kindsOf(store, docA), kindsOf(store, docB)]).toEqual([["refutation", "trip"], ["trip"]]);
+    expect(correct(phoneX, refutation({ revision: 4, subject: keyText(phoneX) }))).toEqual([keyText(phoneX), keyText(phoneX)]);
+    expect([kindsOf(store, docA), kindsOf(store, docB)]).toEqual([["refutation", "trip"], ["trip"]]);
+  });
 });
 
 describe("as of an instant", () => {
@@ -552,7 +571,7 @@ describe("a transaction", () => {
         store.putFact(docB, factKey(1), trip({ revision: 2, county: 440106 }));
         store.putHolder([docA, docB], [phoneX], 0);
         store.putProgress(7, { chunksDone: 1, entriesChanged: 1, recompute: { counties: [], after: null }, appliedMs: null });
-        expect(store.regions.put(listing(publication), "released")).toEqual([310115]);
+        expect(store.regions.put(listing(publication), "released")).toMatchObject([{ county: 310115 }]);
         expect(store.regions.risk(310115)).toBeDefined();
         throw new Error("half-way");
       });
@@ -572,7 +591,7 @@ describe("a transaction", () => {
         throw new Error("half-way");
       });
     }).toThrow();
-    expect(store.transaction(() => store.regions.put(listing(publication), "released"))).toEqual([310115]);
+    expect(store.transaction(() => store.regions.put(listing(publication), "released"))).toMatchObject([{ county: 310115 }]);
     expect(store.regions.risk(310115)?.held).toHaveLength(1);
   });
   test("that throws leaves the regions' revision, as it was before", () => {

@@ -66,8 +66,10 @@ export interface EvidenceReader extends ChangeReader {
   holderAt(document: DocumentKey, at: Instant): Holder;
   /** How many holders `holders` rows have told of. */
   holderCount(): number;
-  /** Those holders, ascending, some at a time; with `part`, the `part`-th of `parts` even shares of them. */
-  holderPages(share?: { readonly part: number; readonly parts: number }): Iterable<HolderKey[]>;
+  /** Those holders, ascending, some at a time. */
+  holderPages(): Iterable<HolderKey[]>;
+  /** Whether no `holders` row names a document. */
+  isUnregistered(document: DocumentKey): boolean;
   /** Subjects with a stay in `county`, a code of today, ascending, behind `after`. */
   visitorsOf(county: CountyCode, options: Page): SubjectKey[];
   /** The same for those who live or lived there. */
@@ -76,8 +78,8 @@ export interface EvidenceReader extends ChangeReader {
   visitorCount(county: CountyCode): number;
   residentCount(county: CountyCode): number;
   progress(batch: number): BatchProgress | undefined;
-  /** Of the rules under which the entries were computed; undefined: none were. */
-  policyFingerprint(): string | undefined;
+  /** Under which rules all entries were last computed, as the worker names them; undefined: none were. */
+  evaluatedUnder(): string | undefined;
   /** Frees reader slots of processes that have died. @returns how many. */
   checkReaders(): number;
   close(): Promise<void>;
@@ -97,7 +99,7 @@ export interface EvidenceWriter extends EvidenceReader, ChangeStore {
   /** Makes the owners of these documents one holder. @returns its key. */
   putHolder(documents: readonly DocumentKey[], phones: readonly PhoneKey[], knownFrom: Instant): HolderKey;
   putProgress(batch: number, progress: BatchProgress): void;
-  putPolicyFingerprint(fingerprint: string): void;
+  putEvaluatedUnder(rules: string): void;
   /** Resolves when everything committed so far is on disk. */
   flushed(): Promise<void>;
 }
@@ -113,7 +115,7 @@ const MAP_BYTES = 512 * 2 ** 30;
 const PAGE_HOLDERS = 500;
 const EMPTY = new Uint8Array(0);
 const SEQUENCE = "sequence";
-const POLICY = "policyFingerprint";
+const EVALUATED_UNDER = "evaluatedUnder";
 
 export function openEvidenceReader(folder: string): EvidenceReader {
   return createStore(folder, true);
@@ -171,6 +173,13 @@ function createStore(folder: string, readOnly: boolean): EvidenceWriter {
     if (index) for (const county of currentCounties((fact as { county: CountyCode }).county)) index.putSync(countyKey(county, subject), EMPTY);
   };
 
+  /** What lies under the key of a fact, a refutation of it, concerns whomever that fact was told of. */
+  const concernedBy = (key: Uint8Array): SubjectKey[] => {
+    if (!refuted.doesExist(key)) return [key as SubjectKey];
+    const told = subjects.get(key);
+    return told ? [copyOf(told.subarray(0, KEY_BYTES)) as SubjectKey] : [];
+  };
+
   const gather = (key: HolderKey, record: { documents: readonly DocumentKey[]; phones: readonly PhoneKey[] } | undefined, at: Instant): Holder => {
     const documents = record?.documents ?? [key];
     const gathered: Fact[] = [];
@@ -209,19 +218,14 @@ function createStore(folder: string, readOnly: boolean): EvidenceWriter {
       const knownVersion = known?.subarray(KEY_BYTES);
       if (!known || Buffer.compare(version, knownVersion!) > 0) subjects.putSync(factKey, Buffer.concat([subject, version]));
       putRevision(subject, factKey, version, fact);
-      if (fact.kind === "refutation" && fact.subject === null) {
-        // It lies under the key of the fact that it refutes, and concerns whomever that was told of.
-        refuted.putSync(subject, EMPTY);
-        const concerned = subjects.get(subject);
-        return concerned ? [copyOf(concerned.subarray(0, KEY_BYTES)) as SubjectKey] : [];
-      }
+      if (fact.kind === "refutation" && fact.subject === null) refuted.putSync(subject, EMPTY);
       const other = known?.subarray(0, KEY_BYTES);
-      if (!other || Buffer.compare(other, subject) === 0) return [subject];
+      if (!other || Buffer.compare(other, subject) === 0) return concernedBy(subject);
       // The source has said the same fact of two subjects: the lower revision's subject keeps a mark that the fact moved on.
       const moved: Moved = { kind: "moved", knownFrom: fact.knownFrom };
       if (Buffer.compare(version, knownVersion!) > 0) putRevision(other, factKey, version, moved);
       else putRevision(subject, factKey, knownVersion!, moved);
-      return [subject, other as SubjectKey];
+      return [...concernedBy(subject), ...concernedBy(other)];
     },
 
     putHolder: (documents, phones, knownFrom) => holders.put(documents, phones, knownFrom),
@@ -229,26 +233,25 @@ function createStore(folder: string, readOnly: boolean): EvidenceWriter {
     holder: (key) => gather(key, holders.record(key), FOREVER),
     holderAt: (document, at) => gather(document, holders.recordAt(document, at), at),
     holderCount: () => holders.count(),
-    *holderPages(share) {
-      // Keys are hashes, hence uniform: their first byte parts them evenly.
-      const edge = (n: number): Uint8Array | null => (share && n > 0 && n < share.parts ? Buffer.of(Math.floor((256 * n) / share.parts)) : null);
-      let after = share ? edge(share.part) : null;
+    *holderPages() {
+      let after: Uint8Array | null = null;
       for (;;) {
-        const page = holders.keys({ after, until: share ? edge(share.part + 1) : null, limit: PAGE_HOLDERS });
+        const page: HolderKey[] = holders.keys({ after, limit: PAGE_HOLDERS });
         if (page.length > 0) yield page;
         if (page.length < PAGE_HOLDERS) return;
         after = page.at(-1)!;
       }
     },
+    isUnregistered: (document) => !holders.isOwned(document),
     visitorsOf: (county, page) => pageOf(stays, county, page),
     residentsOf: (county, page) => pageOf(residents, county, page),
     visitorCount: (county) => stays.getKeysCount(rangeOf(county)),
     residentCount: (county) => residents.getKeysCount(rangeOf(county)),
 
     progress: (batch) => batches.get(batch),
-    policyFingerprint: () => texts.get(POLICY),
-    putPolicyFingerprint: (fingerprint) => {
-      texts.putSync(POLICY, fingerprint);
+    evaluatedUnder: () => texts.get(EVALUATED_UNDER),
+    putEvaluatedUnder: (rules) => {
+      texts.putSync(EVALUATED_UNDER, rules);
     },
     putProgress: (batch, progress) => {
       batches.putSync(batch, progress);

@@ -27,11 +27,15 @@ export function startExplainServer({ host, port, evidenceFolder, registry, keyri
   const explainer = createExplainer(evidence);
   const sessions = createSessions(registry, sessionSecret, clock);
 
+  const limits = createLimits();
+
   const handle = async (request: Request): Promise<Response> => {
     const authorization = request.headers.get("authorization") ?? "";
     const session = authorization.startsWith("Bearer ") ? sessions.find(authorization.slice(7), now(clock)) : undefined;
     if (!session) return problemResponse(NO_SESSION);
     if (session.device.class === "gate") return problemResponse(NOT_FOR_GATES);
+    const waitS = limits.wait(session.device.name, now(clock));
+    if (waitS > 0) return problemResponse(TOO_MANY, { "Retry-After": String(waitS) });
     const length = request.headers.get("content-length");
     if (length === null || Number(length) > BODY_BYTES_MAX) return problemResponse(BODY_TOO_LARGE);
     const question = readQuestion(await request.json().catch(() => undefined));
@@ -71,6 +75,25 @@ export function startExplainServer({ host, port, evidenceFolder, registry, keyri
   };
 }
 
+/** Questions of one device in a minute: a desk's day is slower, and nobody shall walk through numbers here. */
+const QUESTIONS_A_MINUTE = 30;
+
+/** Counts each device's questions, minute by minute. */
+function createLimits(): { wait(device: string, now: Instant): number } {
+  const counts = new Map<string, number>();
+  let minute = -1;
+  return {
+    wait(device, now) {
+      if (minute !== Math.floor(now / 60)) counts.clear();
+      minute = Math.floor(now / 60);
+      const asked = (counts.get(device) ?? 0) + 1;
+      counts.set(device, asked);
+      return asked > QUESTIONS_A_MINUTE ? 60 - (now % 60) : 0;
+    },
+  };
+}
+
+const TOO_MANY: Problem = { status: 429, title: "Too many questions", detail: `a device may ask ${QUESTIONS_A_MINUTE} times in a minute: wait as Retry-After says` };
 const NO_SESSION: Problem = { status: 401, title: "No session", detail: "send Authorization: Bearer with a session that has not ended; POST /v1/sessions of the lookup server opens one" };
 const NOT_FOR_GATES: Problem = { status: 403, title: "Not for gates", detail: "a gate is told whether to let pass, not why: ask with a device of the class staff or kiosk" };
 const NO_PAST: Problem = { status: 403, title: "Not for kiosks", detail: "past decisions are explained to staff only: leave out at" };

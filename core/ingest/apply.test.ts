@@ -70,7 +70,7 @@ function failingAfter(calls: number, evaluator: Evaluator): Evaluator {
   let done = 0;
   return {
     pack: evaluator.pack,
-    reach: (counties, at) => evaluator.reach(counties, at),
+    reach: (changes) => evaluator.reach(changes),
     evaluate(evidence) {
       if (done++ >= calls) throw new Error("gave up");
       return evaluator.evaluate(evidence);

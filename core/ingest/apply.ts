@@ -3,7 +3,7 @@
 // older verdict over a newer one; a batch cut off anywhere goes on where its entries are safely on disk.
 // Not here: who calls (worker.ts), what a fact means (policy).
 
-import { keyOf, keyText, type Clock, type CountyCode, type DocumentKey, type SubjectKey } from "../domain/index.ts";
+import { keyOf, keyText, type Clock, type CountyCode, type DocumentKey, type Instant, type SubjectKey } from "../domain/index.ts";
 import { encodeEntry, entryOf, sameContent, type EntryWriter } from "../entry/index.ts";
 import type { BatchProgress, EvidenceWriter } from "../evidence/index.ts";
 import type { Evaluator, PolicyPack } from "../policy/index.ts";
@@ -28,6 +28,8 @@ export interface ApplierParts {
   readonly onChange: (atMs: number) => void;
   /** One change of rules or regions at a time: what was measured must be what is put. */
   readonly exclusively: <T>(work: () => Promise<T>) => Promise<T>;
+  /** reevaluateAll, one at a time: whoever asks meanwhile waits for the same. */
+  readonly reevaluate: () => Promise<number>;
   /** Looked at between steps: whether to leave the rest for the next start. */
   readonly isStopping: () => boolean;
 }
@@ -77,7 +79,8 @@ export async function applyBatch(sequence: number, parts: ApplierParts): Promise
     stopIfAsked(parts);
     await step(recomputeSome(sequence, progress, parts));
   }
-  const reevaluated = await reevaluateAll(parts);
+  // Only who may have changed the rules waits until all entries are computed under them.
+  const reevaluated = header.feed === "packs" || header.feed === "decisions" ? await parts.reevaluate() : 0;
   evidence.transaction(() => {
     if (!isApplied(sequence, evidence)) evidence.putProgress(sequence, { ...progress, entriesChanged: progress.entriesChanged + reevaluated, appliedMs: clock.nowMs() });
   });
@@ -88,29 +91,29 @@ function isLeft({ counties, residents = [] }: BatchProgress["recompute"]): boole
   return counties.length > 0 || residents.length > 0;
 }
 
-function stopIfAsked({ isStopping }: ApplierParts): void {
+function stopIfAsked({ isStopping }: Pick<ApplierParts, "isStopping">): void {
   if (isStopping()) throw new StoppedError("stopped between two steps");
 }
 
 /** Measures what a change of rules or regions would do, and puts it or holds it; in one step, whatever its size. */
 async function applyGuarded(header: BatchHeader, progress: BatchProgress, parts: ApplierParts): Promise<BatchProgress> {
-  const { inbox, evidence, evaluator, clock, limits } = parts;
+  const { inbox, evidence, entries, evaluator, clock, limits } = parts;
   const rows = Array.from({ length: header.chunks }, (_, i) => inbox.chunk(header.sequence, i)).flat();
-  const now = Math.floor(clock.nowMs() / 1000);
+  const now = (): Instant => Math.floor(clock.nowMs() / 1000);
   const between = async (): Promise<void> => {
     stopIfAsked(parts);
     await new Promise((resolve) => setImmediate(resolve));
   };
   // A run before this one may have put it and died before that was written down.
-  const plan = evidence.change(header.sequence) ? undefined : await planChange(header, rows, { evidence, evaluator, limits, now, between });
-  const { after, aftermath } = evidence.transaction(() => {
-    const known = plan?.put();
-    const after = withReach(progress, known);
+  const plan = evidence.change(header.sequence) ? undefined : await planChange(header, rows, { evidence, entries, evaluator, limits, now, between });
+  const { after, put } = evidence.transaction(() => {
+    const put = plan?.put();
+    const after = withReach(progress, put?.aftermath);
     evidence.putProgress(header.sequence, after);
-    return { after, aftermath: known };
+    return { after, put };
   });
-  if (plan?.record.state === "held") parts.say(changeText(plan.record));
-  if (aftermath?.pack) parts.adopt(aftermath.pack);
+  if (put?.record.state === "held") parts.say(changeText(put.record));
+  if (put?.aftermath.pack) parts.adopt(put.aftermath.pack);
   return { ...after, chunksDone: header.chunks };
 }
 
@@ -130,36 +133,44 @@ function isApplied(sequence: number, evidence: EvidenceWriter): boolean {
 const REEVALUATE_DOCUMENTS = 500;
 
 /**
- * Evaluates every holder anew when the entries were computed under other rules than the evaluator's; does nothing when they weren't. Cut off, it begins
- * again at the next start. @returns how many entries changed.
+ * Evaluates every holder anew when the entries were computed under other rules than those in force; does nothing when they weren't. Begins again when the rules change
+ * meanwhile; cut off, it begins again at the next start. @returns how many entries changed.
  */
-export async function reevaluateAll(parts: ApplierParts): Promise<number> {
-  const { evidence, entries, evaluator } = parts;
-  if (evidence.policyFingerprint() === evaluator.pack.fingerprint) return 0;
+export async function reevaluateAll(parts: Omit<ApplierParts, "reevaluate">): Promise<number> {
+  const { evidence, entries } = parts;
+  // A text that was in force before and came back has another number: entries may be half under what lay between.
+  const inForce = (): string => `${evidence.packNumber()} ${parts.evaluator.pack.fingerprint}`;
   let changed = 0;
-  let after: DocumentKey | null = null;
-  for (;;) {
-    stopIfAsked(parts);
-    const documents = entries.documents({ after, limit: REEVALUATE_DOCUMENTS });
-    changed += evidence.transaction((evidenceSequence) => {
-      const holders = new Set<string>();
-      for (const document of documents) addHolders(holders, document, evidence);
-      return evaluateHolders(holders, evidenceSequence, parts);
-    });
-    await entries.flushed(); // lets other batches have their turn
-    if (documents.length < REEVALUATE_DOCUMENTS) break;
-    after = documents.at(-1)!;
+  for (let rules = inForce(); evidence.evaluatedUnder() !== rules; rules = inForce()) {
+    let after: DocumentKey | null = null;
+    for (;;) {
+      stopIfAsked(parts);
+      const documents = entries.documents({ after, limit: REEVALUATE_DOCUMENTS });
+      changed += evidence.transaction((evidenceSequence) => {
+        const holders = new Set<string>();
+        for (const document of documents) addHolders(holders, document, evidence);
+        const inThese = evaluateHolders(holders, evidenceSequence, parts);
+        if (documents.length < REEVALUATE_DOCUMENTS && inForce() === rules) evidence.putEvaluatedUnder(rules);
+        return inThese;
+      });
+      await entries.flushed(); // lets others have their turn
+      if (documents.length < REEVALUATE_DOCUMENTS || inForce() !== rules) break;
+      after = documents.at(-1)!;
+    }
+    await evidence.flushed();
   }
-  evidence.transaction(() => {
-    evidence.putPolicyFingerprint(evaluator.pack.fingerprint);
-  });
-  await evidence.flushed();
   return changed;
+}
+
+/** Lets one run at a time; whoever asks meanwhile gets the same. */
+export function createReevaluation(parts: Omit<ApplierParts, "reevaluate">): () => Promise<number> {
+  let running: Promise<number> | undefined;
+  return () => (running ??= reevaluateAll(parts).finally(() => (running = undefined)));
 }
 
 /** Puts one chunk's facts and decisions, and evaluates whom they concern. */
 function applyChunk(sequence: number, rows: readonly InboxRow[], progress: BatchProgress, parts: ApplierParts): BatchProgress {
-  const { evidence, clock } = parts;
+  const { evidence } = parts;
   const packs: PolicyPack[] = [];
   const next = evidence.transaction((evidenceSequence) => {
     if (isApplied(sequence, evidence)) return evidence.progress(sequence)!;
@@ -170,9 +181,10 @@ function applyChunk(sequence: number, rows: readonly InboxRow[], progress: Batch
       if (row.type === "holder") subjects.add(keyText(evidence.putHolder(row.documents, row.phones, row.knownFrom)));
       else if (row.type === "fact") evidence.putFact(row.subject, row.factKey, row.fact).forEach((s) => subjects.add(keyText(s)));
       else if (row.type === "decision") {
-        const aftermath = putDecision(row.decision, { evidence, evaluator: parts.evaluator, now: Math.floor(clock.nowMs() / 1000) });
+        const aftermath = putDecision(row.decision, parts);
         after = withReach(after, aftermath);
-        if (aftermath.pack) packs.push(aftermath.pack);
+        if (aftermath?.pack) packs.push(aftermath.pack);
+        if (!aftermath) parts.say(`a decision to ${row.decision.action}${row.decision.change === null ? "" : ` change ${row.decision.change}`} found nothing that it could be about`);
       } else throw new Error(`a row of type ${row.type} came by a feed that is not its own`);
     }
     const holders = new Set<string>();
@@ -209,7 +221,7 @@ function addHolders(holders: Set<string>, subject: SubjectKey, evidence: Evidenc
 }
 
 /** Writes the entries of these holders where they differ from what is there. @returns how many entries changed. */
-function evaluateHolders(holders: Iterable<string>, evidenceSequence: number, parts: ApplierParts): number {
+function evaluateHolders(holders: Iterable<string>, evidenceSequence: number, parts: Omit<ApplierParts, "reevaluate">): number {
   const { evidence, entries, evaluator, clock, onChange } = parts;
   const nowMs = clock.nowMs();
   const origin = { evidenceSequence, policyId: evaluator.pack.id, regionRevision: evidence.regions.revision() };

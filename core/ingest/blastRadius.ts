@@ -2,9 +2,10 @@
 // Promises: reads only; keys don't leave, counts under ten are not told; of very many holders an even sample is measured and the figures say so.
 // Not here: what is done about it (guarded.ts).
 
-import { FLAGS, keyOf, keyText, RESTRICTING, type CountyCode, type Flag, type HolderKey, type Instant, type SubjectKey } from "../domain/index.ts";
+import { FLAGS, keyOf, keyText, RESTRICTING, type CountyCode, type DocumentKey, type Flag, type HolderKey, type Instant, type SubjectKey } from "../domain/index.ts";
+import type { EntryReader } from "../entry/index.ts";
 import type { EvidenceReader } from "../evidence/index.ts";
-import { flagDifferences, type Evaluator, type FlagDifference } from "../policy/index.ts";
+import { flagDifferences, flagsFrom, type Evaluator, type FlagDifference } from "../policy/index.ts";
 
 /** A count that may be told: null stands for 1 to 9. */
 export type ToldCount = number | null;
@@ -34,26 +35,25 @@ export interface BlastLimits {
 }
 
 export const USUAL_LIMITS: BlastLimits = { gainShareMax: 0.05, lossShareMax: 0.1, crowdHolders: 100 };
+/** Of those who have a flag: when more of them than this would be rid of it for good, few as they are among all. Only where everybody was measured. */
+const FREED_SHARE_MAX = 0.5;
 
 export interface Tally {
-  add(differences: readonly FlagDifference[]): void;
-  /** Adds what another process has counted. */
-  merge(counts: TallyCounts): void;
-  counts(): TallyCounts;
+  /** @param had the flags that the holder has before, at any instant from now on. */
+  add(differences: readonly FlagDifference[], had: readonly Flag[]): void;
   report(options: { holders: number; sampledOneIn: number }): BlastReport;
-  /** Which limits are exceeded: a restricting flag gained or lost by too many. */
-  excess(holders: number, limits: BlastLimits, sampledOneIn: number): { gain: string | null; loss: string | null };
-}
-
-/** Plain counts: [gains, losses] by flag and county. */
-export interface TallyCounts {
-  readonly measured: number;
-  readonly flags: Readonly<Record<string, Readonly<Record<string, readonly [number, number]>>>>;
+  /** Which limits are exceeded: a restricting flag gained or lost by too many. `freed` means something only where everybody was measured. */
+  excess(holders: number, limits: BlastLimits & { readonly sampledOneIn: number }): { gain: string | null; loss: string | null; freed: string | null };
 }
 
 export function createTally(): Tally {
   let measured = 0;
   const flags = new Map<string, Map<string, [number, number]>>();
+  const had = new Map<string, [number, number]>();
+  const countHad = (flag: string, holders: number, freed: number): void => {
+    const pair = had.get(flag) ?? [0, 0];
+    had.set(flag, [pair[0] + holders, pair[1] + freed]);
+  };
   const count = (flag: string, county: string, gains: number, losses: number): void => {
     let counties = flags.get(flag);
     if (!counties) flags.set(flag, (counties = new Map<string, [number, number]>()));
@@ -69,35 +69,47 @@ export function createTally(): Tally {
     return sum;
   };
   return {
-    add(differences) {
+    add(differences, flagsBefore) {
       measured++;
-      for (const { flag, county, gained, lost } of differences) count(flag, county === null ? "-" : String(county), Number(gained), Number(lost));
+      for (const flag of flagsBefore) countHad(flag, 1, 0);
+      for (const { flag, county, gained, lost, freed } of differences) {
+        count(flag, county === null ? "-" : String(county), Number(gained), Number(lost));
+        if (freed) countHad(flag, 0, 1);
+      }
     },
-    merge(counts) {
-      measured += counts.measured;
-      for (const [flag, counties] of Object.entries(counts.flags)) for (const [county, [gains, losses]] of Object.entries(counties)) count(flag, county, gains, losses);
-    },
-    counts: () => ({ measured, flags: Object.fromEntries([...flags].map(([flag, counties]) => [flag, Object.fromEntries(counties)])) }),
     report({ holders, sampledOneIn }) {
-      const told = (number: number): ToldCount => (number > 0 && number < 10 ? null : number * sampledOneIn);
       const reports = FLAGS.filter((flag) => flags.has(flag)).map((flag): [Flag, FlagReport] => {
-        const [gains, losses] = totals(flag);
-        const byCounty = [...flags.get(flag)!].sort().map(([county, pair]) => [county, { gains: told(pair[0]), losses: told(pair[1]) }] as const);
-        return [flag, { gains: told(gains), losses: told(losses), byCounty: Object.fromEntries(byCounty) }];
+        const counties = [...flags.get(flag)!].sort();
+        const [gains, losses] = [toldCounts(counties.map(([, pair]) => pair[0]), sampledOneIn), toldCounts(counties.map(([, pair]) => pair[1]), sampledOneIn)];
+        const byCounty = counties.map(([county], i) => [county, { gains: gains.parts[i]!, losses: losses.parts[i]! }] as const);
+        return [flag, { gains: gains.total, losses: losses.total, byCounty: Object.fromEntries(byCounty) }];
       });
       return { holders, measured, sampledOneIn, flags: Object.fromEntries(reports) };
     },
-    excess(holders, { gainShareMax, lossShareMax, crowdHolders }, sampledOneIn) {
-      let [gain, loss]: [string | null, string | null] = [null, null];
+    excess(holders, { gainShareMax, lossShareMax, crowdHolders, sampledOneIn }) {
+      let [gain, loss, freed]: [string | null, string | null, string | null] = [null, null, null];
       for (const flag of RESTRICTING) {
         const [gains, losses] = totals(flag).map((n) => n * sampledOneIn) as [number, number];
         const percent = (n: number): string => `${((100 * n) / holders).toFixed(1)} %`;
         if (gains >= crowdHolders && gains > gainShareMax * holders) gain ??= `${gains} of ${holders} holders (${percent(gains)}) would get ${flag}, the limit is ${percent(gainShareMax * holders)}`;
         if (losses >= crowdHolders && losses > lossShareMax * holders) loss ??= `${losses} of ${holders} holders (${percent(losses)}) would lose ${flag}, the limit is ${percent(lossShareMax * holders)}`;
+        const [have, rid] = had.get(flag) ?? [0, 0];
+        if (rid >= crowdHolders && rid > FREED_SHARE_MAX * have) freed ??= `${rid} of the ${have} holders who have ${flag} would be rid of it`;
       }
-      return { gain, loss };
+      return { gain, loss, freed };
     },
   };
+}
+
+/** Counts as they may be told. Where a single one would be hidden, the total would tell it: the next smallest is hidden too. */
+function toldCounts(counts: readonly number[], sampledOneIn: number): { parts: ToldCount[]; total: ToldCount } {
+  const isHidden = counts.map((n) => n > 0 && n < 10);
+  if (isHidden.filter(Boolean).length === 1) {
+    const others = counts.flatMap((n, i) => (n >= 10 ? [{ n, i }] : [])).sort((a, b) => a.n - b.n);
+    if (others[0]) isHidden[others[0].i] = true;
+  }
+  const total = counts.reduce((sum, n) => sum + n, 0);
+  return { parts: counts.map((n, i) => (isHidden[i] ? null : n * sampledOneIn)), total: total > 0 && total < 10 ? null : total * sampledOneIn };
 }
 
 /** Subjects read in one go; between two of them others get their turn. */
@@ -115,7 +127,7 @@ export interface Reach {
 export async function measureReach(
   evidence: EvidenceReader,
   reach: Reach,
-  sides: { before: Evaluator; after: Evaluator; from: Instant },
+  sides: Sides,
   between: () => Promise<void>,
 ): Promise<{ tally: Tally; sampledOneIn: number }> {
   const tally = createTally();
@@ -129,7 +141,7 @@ export async function measureReach(
         const text = keyText(holder);
         if (seen.has(text)) continue;
         seen.add(text);
-        tally.add(differencesOf(evidence, keyOf(text), sides));
+        measure(tally, evidence, keyOf(text), sides);
       }
     }
     await between();
@@ -137,10 +149,30 @@ export async function measureReach(
   return { tally, sampledOneIn };
 }
 
-/** What a change makes of one holder. */
-export function differencesOf(evidence: EvidenceReader, holder: HolderKey, { before, after, from }: { before: Evaluator; after: Evaluator; from: Instant }): FlagDifference[] {
+/** The rules and regions before and after a change, and from when on it counts. */
+export interface Sides {
+  readonly before: Evaluator;
+  readonly after: Evaluator;
+  readonly from: Instant;
+}
+
+/** Counts what a change makes of one holder. */
+export function measure(tally: Tally, evidence: EvidenceReader, holder: HolderKey, { before, after, from }: Sides): void {
   const { evidence: known } = evidence.holder(holder);
-  return flagDifferences(before.evaluate(known), after.evaluate(known), from);
+  const old = before.evaluate(known);
+  tally.add(flagDifferences(old, after.evaluate(known), from), flagsFrom(old, from));
+}
+
+/** Whoever has an entry, some at a time: registered holders, then documents that nobody has registered. */
+export function* everybody(evidence: EvidenceReader, entries: EntryReader): Iterable<HolderKey[]> {
+  yield* evidence.holderPages();
+  let after: DocumentKey | null = null;
+  for (;;) {
+    const documents: DocumentKey[] = entries.documents({ after, limit: SUBJECTS_AT_ONCE });
+    yield documents.filter((document) => evidence.isUnregistered(document));
+    if (documents.length < SUBJECTS_AT_ONCE) return;
+    after = documents.at(-1)!;
+  }
 }
 
 function countSubjects(evidence: EvidenceReader, { counties, residents }: Reach): number {

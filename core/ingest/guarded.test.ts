@@ -119,6 +119,33 @@ describe("a risk list", () => {
     await stores.deliver("risk-areas", [listAt("2022-06-09 06时", [SHANGHAI_XUHUI])]);
     expect(bound(stores, 20)).toBe(0);
   });
+  test("that was overtaken and whose successor is rejected says that it is held again, and can be released", async () => {
+    const places = [SHANGHAI_HUANGPU, SHANGHAI_XUHUI, { province: "广东省", city: "广州市", county: "天河区" }, { province: "江苏省", city: "苏州市", county: "昆山市" }];
+    const stores = newStores();
+    await cityWith(stores, 20, 80);
+    await stores.deliver("risk-areas", [listAt("2022-06-09 03时", places)]);
+    const cut = await stores.deliver("risk-areas", [listAt("2022-06-09 04时", places.slice(1))]);
+    const like = await stores.deliver("risk-areas", [listAt("2022-06-09 05时", places.slice(1))]);
+    expect([cut, like].map((n) => changeOf(stores, n).state)).toEqual(["superseded", "applied"]);
+    expect(bound(stores, 20)).toBe(0);
+    await decide(stores, "reject", like);
+    expect([cut, like].map((n) => changeOf(stores, n).state)).toEqual(["held", "rejected"]);
+    expect([bound(stores, 20), stores.evidence.heldChanges()]).toEqual([20, 1]);
+    await decide(stores, "release", cut);
+    expect([bound(stores, 20), stores.evidence.heldChanges()]).toEqual([0, 0]);
+  });
+  test("that is delivered twice stands the same under both batches", async () => {
+    const stores = newStores();
+    await cityWith(stores, 40, 60);
+    const list = listAt("2022-06-09 06时");
+    const twice = [await stores.deliver("risk-areas", [list]), await stores.deliver("risk-areas", [list])];
+    expect(twice.map((n) => changeOf(stores, n).state)).toEqual(["held", "held"]);
+    expect(twice.every((n) => changeOf(stores, n).reasons.length > 0)).toBe(true);
+    await decide(stores, "reject", twice[1]);
+    expect(twice.map((n) => changeOf(stores, n).state)).toEqual(["rejected", "rejected"]);
+    const third = await stores.deliver("risk-areas", [list]);
+    expect([changeOf(stores, third).state, bound(stores, 40)]).toEqual(["rejected", 0]);
+  });
 });
 
 describe("other changes of regions", () => {
@@ -129,7 +156,16 @@ describe("other changes of regions", () => {
     const sequence = await stores.deliver("local-infections", infections);
     expect([bound(stores, 40), changeOf(stores, sequence).state]).toEqual([0, "held"]);
     await decide(stores, "release", sequence);
-    expect([bound(stores, 40), changeOf(stores, sequence).state, changeOf(stores, sequence).rows]).toEqual([40, "applied", []]);
+    expect([bound(stores, 40), changeOf(stores, sequence).state, stores.evidence.changeRows(sequence)]).toEqual([40, "applied", []]);
+  });
+  test("infections released later count as known from then on: nothing followed from them before", async () => {
+    const stores = newStores();
+    await cityWith(stores, 40, 60);
+    const sequence = await stores.deliver("local-infections", infections);
+    stores.clock.seconds = NOW + 600;
+    await decide(stores, "release", sequence);
+    const known = (at: Instant): number => stores.evidence.regions.historyAt(at).risk(Number(HUANGPU))?.infections.length ?? 0;
+    expect([known(NOW + 599), known(NOW + 600)]).toEqual([0, 1]);
   });
   test("rejected ones leave nothing", async () => {
     const stores = newStores();
@@ -176,7 +212,7 @@ describe("a pack", () => {
     const sequence = await stores.deliverPack(withHours(48));
     expect([due(stores, 20), changeOf(stores, sequence).state]).toEqual([20, "applied"]);
     expect(stores.evaluator.pack.spans.arrivalTest[0]?.parameters.withinHours).toBe(48);
-    expect(stores.evidence.policyFingerprint()).toBe(stores.evaluator.pack.fingerprint);
+    expect(stores.evidence.evaluatedUnder()).toContain(stores.evaluator.pack.fingerprint);
   });
   test("beyond the limits is held: the old rules stay in force until an operator releases it", async () => {
     const stores = newStores();
@@ -219,5 +255,58 @@ describe("a pack", () => {
     await stores.deliverPack(withHours(48));
     const hoursAt = (at: number): string => /withinHours: (\d+) \}/.exec(stores.evidence.packAt(at)!.text.split("arrivalTest")[1]!)![1]!;
     expect([hoursAt(0), hoursAt(NOW + 99), hoursAt(NOW + 100)]).toEqual(["72", "72", "48"]);
+  });
+  test("under which no policy would be in force is held, however few flags it changes", async () => {
+    const stores = newStores();
+    await stores.deliver("holders", [{ documents: [document(1)] }]);
+    const sequence = await stores.deliverPack(beijingPackText().replace("until: 2022-12-20T00:00:00+08:00", "until: 2022-08-01T00:00:00+08:00"));
+    expect([changeOf(stores, sequence).state, changeOf(stores, sequence).reasons.join()]).toEqual(["held", expect.stringContaining("no-policy") as string]);
+  });
+  test("that changes what venues ask of everybody is held, and says at which kind", async () => {
+    const stores = newStores();
+    await stores.deliver("holders", [{ documents: [document(1)] }]);
+    const usual = beijingPackText().replaceAll("        boarding: { testHours: 48, commuterHours: 168 }", "        boarding: { testHours: 48, commuterHours: 168 }\n        venue: { testHours: 72 }");
+    const sequence = await stores.deliverPack(usual);
+    expect([changeOf(stores, sequence).state, changeOf(stores, sequence).reasons.join()]).toEqual(["held", "the pass rules of venues change for everybody: venue"]);
+  });
+  test("that rids most of those who have a rare flag of it is held, few as they are among all", async () => {
+    const stores = newStores({ gainShareMax: 0.9, lossShareMax: 0.9, crowdHolders: 10 });
+    await stores.deliver("holders", numbers(0, 400).map((n) => ({ documents: [document(n)] })));
+    await stores.deliver("findings", numbers(0, 20).map((n) => ({ factId: `finding-${n}`, document: document(n), kind: "confirmed", from: "2022-06-08", authority: "District office", ground: "test" })));
+    const sequence = await stores.deliverPack(beijingPackText().replace("        confirmed: central\n", ""));
+    expect([changeOf(stores, sequence).state, changeOf(stores, sequence).reasons.join()]).toEqual(["held", "20 of the 20 holders who have central would be rid of it"]);
+    expect(flagsOf(stores, 0)).toEqual(["central"]);
+  });
+  test("is measured on documents too that nobody has registered", async () => {
+    const stores = newStores();
+    await stores.deliver("holders", numbers(0, 20).map((n) => ({ documents: [document(n)] })));
+    await stores.deliver("tests", numbers(100, 20).map((n) => ({ factId: `test-${n}`, document: document(n), sampledAt: "2022-06-08T09:00:00+08:00", issuedAt: "2022-06-08T20:00:00+08:00", result: "negative" })));
+    const sequence = await stores.deliverPack(beijingPackText().replace("unregistered: { flag: unconfirmed }", "unregistered: null"));
+    expect(changeOf(stores, sequence)).toMatchObject({ state: "held", report: { measured: 40, flags: { unconfirmed: { losses: 20 } } } });
+  });
+  test("rolled back while the entries are being computed under it leaves nobody under it", async () => {
+    const stores = newStores();
+    await arrivals(stores, 1200, 6000);
+    let steps = 0;
+    // Cut off half-way, as by a stop of the worker.
+    stores.isStopping = () => stores.evidence.packs().length === 2 && steps++ > 5;
+    await expect(stores.deliverPack(withHours(48))).rejects.toThrow();
+    stores.isStopping = () => false;
+    expect(stores.evidence.packs().length).toBe(2);
+    const half = due(stores, 1200);
+    expect([half > 0, half < 1200]).toEqual([true, true]);
+    await decide(stores, "roll-back");
+    expect(due(stores, 1200)).toBe(0);
+  }, 120_000);
+  test("is in force from the instant on at which it was put, not from when measuring it began", async () => {
+    const stores = newStores();
+    await stores.deliver("holders", [{ documents: [document(1)] }]);
+    let steps = 0;
+    stores.isStopping = () => {
+      if (steps++ === 0) stores.clock.seconds += 90;
+      return false;
+    };
+    await stores.deliverPack(withHours(48));
+    expect(stores.evidence.packs().at(-1)?.from).toBe(NOW + 90);
   });
 });

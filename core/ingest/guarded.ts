@@ -1,9 +1,10 @@
 // Changes that can hit a crowd (rules, risk lists, infections, screenings): measured, then applied or held; and an operator's word on them.
-// Promises: nothing of them is in force before it was measured; what is held changes nothing; a release, a rejection and a rolled-back pack say who decided and on what
-// ground.
+// Promises: nothing that a source delivers of them is in force before it was measured; what is held changes nothing; a release, a rejection and a rolled-back pack say who
+// decided and on what ground, and are not measured again.
 // Not here: how it is measured (blastRadius.ts), which risk list is doubtful (evidence/publicationGuard.ts), the evaluation of whom they concern (apply.ts).
 
-import { currentCounties, formatInstant, type CountyCode, type Instant, type RiskPublication } from "../domain/index.ts";
+import { formatInstant, type Instant, type RegionDifference, type RiskPublication } from "../domain/index.ts";
+import type { EntryReader } from "../entry/index.ts";
 import {
   publicationId,
   type AppliedPack,
@@ -18,8 +19,8 @@ import {
   type RegionChange,
   type ScreeningRow,
 } from "../evidence/index.ts";
-import { createEvaluator, parsePack, type Evaluator, type PolicyPack } from "../policy/index.ts";
-import { createTally, differencesOf, measureReach, type BlastLimits, type BlastReport, type Reach } from "./blastRadius.ts";
+import { createEvaluator, parsePack, venueRules, type Evaluator, type PolicyPack } from "../policy/index.ts";
+import { createTally, everybody, measure, measureReach, type BlastLimits, type BlastReport, type Reach } from "./blastRadius.ts";
 import type { Feed } from "./batch.ts";
 import type { Decision, InboxRow, PublicationRow } from "./facts.ts";
 import type { BatchHeader } from "./inbox.ts";
@@ -27,13 +28,16 @@ import type { BatchHeader } from "./inbox.ts";
 /** Feeds whose batches are measured before they are applied. */
 const GUARDED_FEEDS: readonly Feed[] = ["risk-areas", "local-infections", "screenings", "packs"];
 export const isGuarded = (feed: Feed): boolean => GUARDED_FEEDS.includes(feed);
+/** Batches that wait for each other, and for all holders to be measured or evaluated. */
+export const mayTakeLong = (feed: Feed): boolean => isGuarded(feed) || feed === "decisions";
 
 export interface GuardParts {
   readonly evidence: EvidenceWriter;
+  readonly entries: EntryReader;
   /** Under the rules in force. */
   readonly evaluator: Evaluator;
   readonly limits: BlastLimits;
-  readonly now: Instant;
+  readonly now: () => Instant;
   /** Called between two steps of measuring: lets others have their turn, or gives up by throwing. */
   readonly between: () => Promise<void>;
 }
@@ -45,12 +49,12 @@ export interface Aftermath extends Reach {
 
 /** A change that was measured, and what putting it does. */
 export interface Plan {
-  readonly record: ChangeRecord;
-  /** Call inside a transaction. */
-  readonly put: () => Aftermath;
+  /** Call inside a transaction. @returns what is kept of the change, and what is left to do. */
+  readonly put: () => { record: ChangeRecord; aftermath: Aftermath };
 }
 
 const NOTHING: Aftermath = { counties: [], residents: [], pack: null };
+const NO_MARK_TEXT = "what it would do was beyond the limits when it was first delivered";
 
 /** Measures the change that a batch brings, and says whether it is held. */
 export async function planChange(header: BatchHeader, rows: readonly InboxRow[], parts: GuardParts): Promise<Plan> {
@@ -58,55 +62,83 @@ export async function planChange(header: BatchHeader, rows: readonly InboxRow[],
   return first?.type === "pack" ? planPack(header, first.text, rows, parts) : planRegions(header, rows, parts);
 }
 
-/** What an operator's word does. Call inside a transaction. @throws Error when there is nothing that it could be about. */
-export function putDecision(decision: Decision, { evidence, evaluator, now }: Pick<GuardParts, "evidence" | "evaluator" | "now">): Aftermath {
-  const { action, change: id } = decision;
+/** What an operator's word does. Call inside a transaction. @returns undefined when there is nothing that it could be about. */
+export function putDecision(decision: Decision, { evidence, evaluator }: Pick<GuardParts, "evidence" | "evaluator">): Aftermath | undefined {
+  const { action, change: id, at } = decision;
   const record = id === null ? packInForce(evidence) : evidence.change(id);
-  if (!record) return NOTHING;
-  const decided = (state: ChangeState): ChangeRecord => ({ ...record, state, decisions: [...record.decisions, { action, authority: decision.authority, ground: decision.ground, at: decision.at }] });
+  if (!record) return undefined;
+  const rows = evidence.changeRows(record.id) as readonly InboxRow[];
+  const decide = (state: ChangeState): void => {
+    const decisions = [...record.decisions, { action, authority: decision.authority, ground: decision.ground, at }];
+    evidence.putChange({ ...record, state, decisions }, []);
+  };
+  const marked = (mark: Mark): Aftermath => settled(record.publications.flatMap((p) => evidence.regions.mark(p, mark, at)), { evidence, evaluator });
   const isHeld = record.state === "held";
+
   if (action === "roll-back") {
-    if (record.kind !== "pack" || record.state !== "applied") return NOTHING;
-    const previous = packBefore(record, evidence);
-    if (!previous) return NOTHING;
-    evidence.putChange(decided("rolled-back"));
-    return putPackText(previous.text, previous.change, evidence, now);
+    const previous = record.kind === "pack" && record.state === "applied" ? packBefore(record, evidence) : undefined;
+    if (!previous) return undefined;
+    decide("rolled-back");
+    return putPackText(previous.text, previous.change, evidence, at);
   }
-  if (action === "release") {
-    if (!isHeld) return NOTHING;
-    evidence.putChange({ ...decided("applied"), rows: [] });
-    if (record.kind === "pack") return putPackText((record.rows[0] as { text: string }).text, record.id, evidence, now);
-    if (record.publications.length > 0) return settled(record.publications.flatMap((p) => evidence.regions.mark(p, "released", now)), { evidence, evaluator, now });
-    const change = regionChangeOf(record.rows as InboxRow[]);
-    return afterRegions(evidence.regions.put(change, null), change.screenings, { evaluator, now });
+  if (action === "reject") {
+    // A risk list that is in force can be rejected too: the state before it comes back.
+    if (!isHeld && record.publications.length === 0) return undefined;
+    decide("rejected");
+    return marked("rejected");
   }
-  // A risk list that is in force can be rejected too: the state before it comes back.
-  if (!isHeld && record.publications.length === 0) return NOTHING;
-  evidence.putChange({ ...decided("rejected"), rows: [] });
-  return settled(record.publications.flatMap((p) => evidence.regions.mark(p, "rejected", now)), { evidence, evaluator, now });
+  if (!isHeld) return undefined;
+  decide("applied");
+  if (record.kind === "pack") return putPackText((rows[0] as { text: string }).text, record.id, evidence, at);
+  if (record.publications.length > 0) return marked("released");
+  // Nothing followed from it before somebody released it.
+  const { infections, screenings } = regionChangeOf(rows);
+  const released: RegionChange = {
+    publications: [],
+    infections: infections.map((row) => ({ ...row, infection: { ...row.infection, knownFrom: at } })),
+    screenings: screenings.map((row) => ({ ...row, screening: { ...row.screening, knownFrom: at } })),
+  };
+  return reachOf(evidence.regions.put(released, null), evaluator);
 }
 
 async function planPack(header: BatchHeader, text: string, rows: readonly InboxRow[], parts: GuardParts): Promise<Plan> {
-  const { evidence, evaluator, limits, now, between } = parts;
+  const { evidence, entries, evaluator, limits, now, between } = parts;
   const pack = parsePack(text, "pack");
-  const sides = { before: evaluator, after: createEvaluator(pack, evidence.regions), from: now };
+  const sides = { before: evaluator, after: createEvaluator(pack, evidence.regions), from: now() };
   const tally = createTally();
-  const holders = evidence.holderCount();
-  for (const page of evidence.holderPages()) {
-    for (const holder of page) tally.add(differencesOf(evidence, holder, sides));
+  for (const page of everybody(evidence, entries)) {
+    for (const holder of page) measure(tally, evidence, holder, sides);
     await between();
   }
-  const excess = tally.excess(holders, limits, 1);
-  const reasons = [excess.gain, excess.loss].filter((r) => r !== null);
-  const record = recordOf(header, "pack", reasons, tally.report({ holders, sampledOneIn: 1 }), now, [], rows);
+  const holders = evidence.holderCount();
+  const excess = tally.excess(holders, { ...limits, sampledOneIn: 1 });
+  const reasons = [...packReasons(evaluator.pack, pack, sides.from), excess.gain, excess.loss, excess.freed].filter((r) => r !== null);
+  const report = tally.report({ holders, sampledOneIn: 1 });
   return {
-    record,
     put() {
-      for (const older of evidence.changes({ limit: 100, state: "held" })) if (older.kind === "pack" && reasons.length === 0) evidence.putChange({ ...older, state: "superseded", rows: [] });
-      evidence.putChange(record);
-      return reasons.length > 0 ? NOTHING : putPackText(text, header.sequence, evidence, now);
+      const at = now();
+      const record = recordOf(header, { kind: "pack", state: reasons.length > 0 ? "held" : "applied", reasons, report, at, publications: [] });
+      evidence.putChange(record, reasons.length > 0 ? rows : []);
+      if (reasons.length > 0) return { record, aftermath: NOTHING };
+      for (const older of evidence.changes({ limit: 1000, state: "held" })) if (older.kind === "pack") evidence.putChange({ ...older, state: "superseded" }, []);
+      return { record, aftermath: putPackText(text, header.sequence, evidence, at) };
     },
   };
+}
+
+/** What a pack changes for everybody at once, which no flag shows. */
+export function packReasons(before: PolicyPack, after: PolicyPack, now: Instant): string[] {
+  const reasons: string[] = [];
+  const end = ({ validity }: PolicyPack): Instant => (validity.from <= now ? Math.max(validity.until, now) : now);
+  if (end(after) < end(before)) reasons.push(`the rules would end at ${formatInstant(end(after))} and every scan then be answered no-policy; those in force end at ${formatInstant(before.validity.until)}`);
+  const from = (pack: PolicyPack): Map<string, string> => {
+    const rules = venueRules(pack).filter((rule) => rule.until > now).map((rule) => ({ ...rule, from: Math.max(rule.from, now), until: Math.min(rule.until, end(after), end(before)) }));
+    return new Map([...Map.groupBy(rules, (rule) => rule.venue)].map(([venue, list]) => [venue, JSON.stringify(list)]));
+  };
+  const [old, next] = [from(before), from(after)];
+  const venues = [...new Set([...old.keys(), ...next.keys()])].filter((venue) => old.get(venue) !== next.get(venue));
+  if (venues.length > 0) reasons.push(`the pass rules of venues change for everybody: ${venues.join(", ")}`);
+  return reasons;
 }
 
 async function planRegions(header: BatchHeader, rows: readonly InboxRow[], parts: GuardParts): Promise<Plan> {
@@ -117,51 +149,53 @@ async function planRegions(header: BatchHeader, rows: readonly InboxRow[], parts
   const expected = regions.preview(change, null);
   // Of a doubtful list an operator wants to know what it would do, were it released.
   const measured = expected.isHeld ? regions.preview(change, "released") : expected;
-  const after = createEvaluator(evaluator.pack, measured.history);
-  const reach = afterRegions(measured.counties, change.screenings, parts);
-  const { tally, sampledOneIn } = await measureReach(evidence, reach, { before: evaluator, after, from: now }, between);
+  const reach = reachOf(measured.differences, evaluator);
+  const { tally, sampledOneIn } = await measureReach(evidence, reach, { before: evaluator, after: createEvaluator(evaluator.pack, measured.history), from: now() }, between);
   const holders = evidence.holderCount();
-  const { gain, loss } = tally.excess(holders, limits, sampledOneIn);
-  const mark: Mark | null = gain ? "gain" : loss ? "loss" : null;
+  const { gain, loss } = tally.excess(holders, { ...limits, sampledOneIn });
   // A list that loses much may be confirmed by the one before it; a crowd that gains a flag waits for an operator.
-  const judged = publications.length > 0 && mark !== null ? regions.preview(change, mark) : expected;
-  const isHeld = publications.length > 0 ? judged.isHeld : mark !== null;
-  const reasons = isHeld ? [...judged.doubts.map((d) => DOUBT_TEXTS[d.kind](d)), gain, loss].filter((r) => r !== null && r !== "") : [];
-  const record = recordOf(header, "regions", reasons as string[], tally.report({ holders, sampledOneIn }), now, publications, publications.length > 0 ? [] : rows);
+  const mark: Mark | null = gain ? "gain" : loss ? "loss" : null;
+  const report = tally.report({ holders, sampledOneIn });
   return {
-    record,
     put() {
-      evidence.putChange(record);
+      const at = now();
+      if (publications.length === 0) {
+        const reasons = [gain, loss].filter((r) => r !== null);
+        const record = recordOf(header, { kind: "regions", state: mark ? "held" : "applied", reasons, report, at, publications });
+        evidence.putChange(record, mark ? rows : []);
+        return { record, aftermath: mark ? NOTHING : reachOf(regions.put(change, null), evaluator) };
+      }
       // A held list is kept with the others: the next one is compared with it.
-      if (isHeld && publications.length === 0) return NOTHING;
-      const counties = regions.put(change, mark);
-      return publications.length > 0 ? settled(counties, parts) : afterRegions(counties, change.screenings, parts);
+      const differences = regions.put(change, mark);
+      const standing = regions.standing(publications[0]!)!;
+      const state = CHANGE_STATES[standing.state];
+      const doubts = standing.doubts.map((d) => DOUBT_TEXTS[d.kind](d) ?? (d.kind === "gain" ? gain : loss) ?? NO_MARK_TEXT);
+      const record = recordOf(header, { kind: "regions", state, reasons: state === "held" ? doubts : [], report, at, publications });
+      evidence.putChange(record, []);
+      return { record, aftermath: settled(differences, parts) };
     },
   };
 }
 
-/** After risk lists have changed: held ones that were overtaken say so. @returns whom to evaluate anew. */
-function settled(counties: readonly CountyCode[], parts: Pick<GuardParts, "evidence" | "evaluator" | "now">): Aftermath {
-  const { evidence } = parts;
-  for (const held of evidence.changes({ limit: 1000, state: "held" })) {
-    const standing = held.publications.length > 0 ? evidence.regions.standing(held.publications[0]!) : undefined;
-    const state = standing && CHANGE_STATES[standing.state];
-    if (state && state !== "held") evidence.putChange({ ...held, state });
+/** After risk lists have changed every change that brought one says where that stands now. @returns whom to evaluate anew. */
+function settled(differences: readonly RegionDifference[], { evidence, evaluator }: Pick<GuardParts, "evidence" | "evaluator">): Aftermath {
+  for (const { id, state } of evidence.regions.publications(Infinity)) {
+    for (const change of evidence.changesOf(id)) if (change.state !== CHANGE_STATES[state]) evidence.putChange({ ...change, state: CHANGE_STATES[state] }, []);
   }
-  return afterRegions(counties, [], parts);
+  return reachOf(differences, evaluator);
 }
 
 const CHANGE_STATES: Record<PublicationState, ChangeState> = { "in-force": "applied", replaced: "applied", held: "held", superseded: "superseded", rejected: "rejected" };
 
-/** Visitors of the changed counties; residents where their screenings have changed. */
-function afterRegions(changed: readonly CountyCode[], screenings: readonly ScreeningRow[], { evaluator, now }: Pick<GuardParts, "evaluator" | "now">): Aftermath {
-  const screened = new Set(screenings.flatMap((row) => currentCounties(row.screening.county)));
-  return { counties: evaluator.reach(changed, now), residents: changed.filter((c) => screened.has(c)).sort((a, b) => a - b), pack: null };
+/** Visitors of the counties whose risk differs; residents where the screenings do. */
+function reachOf(differences: readonly RegionDifference[], evaluator: Evaluator): Aftermath {
+  const screened = differences.filter((d) => d.isScreened).map((d) => d.county);
+  return { counties: evaluator.reach(differences.filter((d) => d.from < d.until)), residents: screened.sort((a, b) => a - b), pack: null };
 }
 
-function putPackText(text: string, change: number | null, evidence: EvidenceWriter, now: Instant): Aftermath {
+function putPackText(text: string, change: number | null, evidence: EvidenceWriter, from: Instant): Aftermath {
   const pack = parsePack(text, "pack");
-  evidence.putPack({ name: pack.name, text, fingerprint: pack.fingerprint, from: now, change });
+  evidence.putPack({ name: pack.name, text, fingerprint: pack.fingerprint, from, change });
   return { ...NOTHING, pack };
 }
 
@@ -177,17 +211,8 @@ function packBefore(record: ChangeRecord, evidence: EvidenceWriter): AppliedPack
   return packs.at(-1)?.change === record.id ? packs[packs.findIndex((p) => p.change === record.id) - 1] : undefined;
 }
 
-function recordOf(
-  { sequence, source, feed, batch }: BatchHeader,
-  kind: ChangeRecord["kind"],
-  reasons: readonly string[],
-  report: BlastReport,
-  at: Instant,
-  publications: readonly string[],
-  rows: readonly InboxRow[],
-): ChangeRecord {
-  const isHeld = reasons.length > 0;
-  return { id: sequence, kind, source, feed, batch, at, state: isHeld ? "held" : "applied", reasons, report, decisions: [], publications, rows: isHeld ? rows : [] };
+function recordOf({ sequence, source, feed, batch }: BatchHeader, measured: Pick<ChangeRecord, "kind" | "state" | "reasons" | "at" | "publications"> & { report: BlastReport }): ChangeRecord {
+  return { id: sequence, source, feed, batch, decisions: [], ...measured };
 }
 
 function regionChangeOf(rows: readonly InboxRow[]): RegionChange {
@@ -207,14 +232,14 @@ function publicationOf({ counties, areas, ...rest }: PublicationRow): RiskPublic
   return { ...rest, counties: new Map(counties), areas: new Float64Array(Uint8Array.prototype.slice.call(areas).buffer) };
 }
 
-/** What makes a risk list doubtful, for an operator. A mark's words come with the measure that set it. */
-const DOUBT_TEXTS: Record<DoubtKind, (doubt: Doubt) => string> = {
+/** What makes a risk list doubtful, for an operator. Null: the words come with the measure that set the mark. */
+const DOUBT_TEXTS: Record<DoubtKind, (doubt: Doubt) => string | null> = {
   gone: ({ lost, of }) => `${lost} of ${of} areas are missing`,
   signs: ({ lost, of }) => `${lost} of ${of} areas are missing, among them too many that were listed only lately or lie where many others remain`,
   province: ({ of, province }) => `all ${of} areas of province ${province ?? "?"} are missing`,
   tail: ({ lost, of }) => `the last ${lost} of ${of} areas are missing without a gap`,
-  loss: () => "",
-  gain: () => "",
+  loss: () => null,
+  gain: () => null,
 };
 
 /** One line on a change, for a log. */

@@ -258,7 +258,7 @@ async function metricsText(desk: Desk): Promise<string> {
   lines.push(
     "# HELP fangxing_changes_held Changes of rules and regions that wait for somebody to decide.",
     "# TYPE fangxing_changes_held gauge",
-    `fangxing_changes_held ${desk.evidence()?.changes({ limit: 1000, state: "held" }).length ?? 0}`,
+    `fangxing_changes_held ${desk.evidence()?.heldChanges() ?? 0}`,
   );
   const counts = await queue.counts().catch(() => undefined);
   if (counts) {

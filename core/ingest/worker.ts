@@ -5,8 +5,9 @@ import { now, type Clock } from "../domain/index.ts";
 import { openEntryWriter } from "../entry/index.ts";
 import { openEvidenceWriter, type EvidenceWriter } from "../evidence/index.ts";
 import { createEvaluator, parsePack, venueRules, type Evaluator, type PolicyPack } from "../policy/index.ts";
-import { applyBatch, createTurns, reevaluateAll, StoppedError, type ApplierParts } from "./apply.ts";
+import { applyBatch, createReevaluation, createTurns, StoppedError, type ApplierParts } from "./apply.ts";
 import type { BlastLimits } from "./blastRadius.ts";
+import { mayTakeLong } from "./guarded.ts";
 import { openInboxReader } from "./inbox.ts";
 import { startQueueWorker, type QueueAddress } from "./queue.ts";
 
@@ -49,7 +50,9 @@ export function startWorker({ folders, queueAddress, firstPack, limits, clock, l
     say: log,
     onChange: (atMs: number) => (changedMs = atMs),
     isStopping: () => isStopping,
+    reevaluate: () => reevaluation(),
   };
+  const reevaluation = createReevaluation(parts);
   const running = new Map<number, Promise<void>>();
   /** A batch that is being applied already is waited for, not begun a second time. */
   const applyOnce = (sequence: number): Promise<void> => {
@@ -61,7 +64,7 @@ export function startWorker({ folders, queueAddress, firstPack, limits, clock, l
 
   const beat = (): void => {
     const batchesWaiting = inbox.pending().filter((sequence) => evidence.progress(sequence)?.appliedMs == null).length;
-    entries.beat({ atMs: clock.nowMs(), changedMs, batchesWaiting, changesHeld: evidence.changes({ limit: 1000, state: "held" }).length });
+    entries.beat({ atMs: clock.nowMs(), changedMs, batchesWaiting, changesHeld: evidence.heldChanges() });
     // Readers that were killed would hold old pages, and the files would grow without end.
     entries.checkReaders();
     evidence.checkReaders();
@@ -72,7 +75,17 @@ export function startWorker({ folders, queueAddress, firstPack, limits, clock, l
   const sayFault = (sequence: number, error: Error): void => {
     if (!(error instanceof StoppedError)) log(`batch ${sequence} could not be applied and will be tried again: ${error.message}`);
   };
-  const queue = startQueueWorker(queueAddress, applyOnce, sayFault);
+  /**
+   * A change of rules or regions may be measured for long, and others wait for their turn behind it: its job doesn't. It goes on here, and until it is applied the
+   * batch is queued again and again.
+   */
+  const applyQueued = async (sequence: number): Promise<void> => {
+    const run = applyOnce(sequence);
+    const feed = inbox.header(sequence)?.feed;
+    if (feed === undefined || !mayTakeLong(feed)) return run;
+    run.catch((error: unknown) => sayFault(sequence, error as Error));
+  };
+  const queue = startQueueWorker(queueAddress, applyQueued, sayFault);
 
   /** What a worker before this one left over: applied from the inbox, without waiting for Redis to notice that it died; and new rules reach every entry. */
   const catchUp = async (): Promise<void> => {
@@ -80,7 +93,7 @@ export function startWorker({ folders, queueAddress, firstPack, limits, clock, l
       if (isStopping) return;
       await applyOnce(sequence).catch((error: unknown) => sayFault(sequence, error as Error));
     }
-    const changed = await reevaluateAll(parts);
+    const changed = await parts.reevaluate();
     if (changed > 0) log(`${changed} entries were computed anew under the rules in force`);
   };
   const caughtUp = catchUp().catch((error: unknown) => {

@@ -585,14 +585,19 @@ function isolationOfLink(link: Finding, pack: PolicyPack): Words | false {
 }
 
 function clearsLink(link: Finding, pack: PolicyPack): Words {
+  const days = spanAt(pack.spans.linkCheck, link.from)?.parameters.elsewhereDays;
   const dates = testDaysOf(link, pack).map((dayAfter) => formatDay(dayOf(link.from) + dayAfter));
   return sentences(
     dates.length === 0
       ? { zh: "社区核查后，由有关部门解除。", en: "The community checks it, and an authority clears it." }
       : {
-          zh: `须同时满足两项：社区核查后由有关部门解除；以下各日采样的核酸检测均为阴性：${dates.join("、")}。两项都具备时解除。`,
-          en: `Two things clear it together: a clearance by an authority after the community's check, and negative tests sampled on each of these days: ${dates.join(", ")}.`,
+          zh: `在本市的，须同时满足两项：社区核查后由有关部门解除；以下各日采样的核酸检测均为阴性：${dates.join("、")}。两项都具备时解除。`,
+          en: `For those in the city two things clear it together: a clearance by an authority after the community's check, and negative tests sampled on each of these days: ${dates.join(", ")}.`,
         },
+    days !== undefined && {
+      zh: `在外地的，由有关部门排除关联，且距关联之日和最后一次风险地区旅居均满 ${days} 天后解除，不需要检测。`,
+      en: `For those elsewhere it ends once an authority has ruled the link out and ${days} full days have passed since it and since a stay in a county with a risk area; no test is asked.`,
+    },
     link.until !== null && { zh: "认定的期限届满时也会自动解除。", en: "It also ends by itself with the term that was set." },
     { zh: "仅有核酸阴性结果不能解除。", en: "A negative test alone does not clear it." },
   );

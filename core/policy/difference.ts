@@ -9,6 +9,8 @@ export interface FlagDifference {
   readonly gained: boolean;
   /** No longer active at some instant from now on at which it was. */
   readonly lost: boolean;
+  /** Lost, and at no instant from now on active any more. */
+  readonly freed: boolean;
   /** The county of the facts that the flag rests on; null: they name none. */
   readonly county: CountyCode | null;
 }
@@ -22,9 +24,16 @@ export function flagDifferences(before: Verdict, after: Verdict, from: Instant):
     const [was, is] = [union(old), union(next)];
     const gained = !covers(was, is);
     const lost = !covers(is, was);
-    if (gained || lost) out.push({ flag, gained, lost, county: countyOfReasons(gained ? next : old) });
+    if (gained || lost) out.push({ flag, gained, lost, freed: next.length === 0, county: gained ? countyOf(next, was) : countyOf(old, is) });
   }
   return out;
+}
+
+/** The flags that a verdict has at any instant from `from` on. */
+export function flagsFrom({ reasons }: Verdict, from: Instant): Flag[] {
+  const flags: Flag[] = [];
+  for (const reason of reasons) if (reason.until > from && !flags.includes(reason.flag)) flags.push(reason.flag);
+  return flags;
 }
 
 function saysTheSame(a: readonly FlagReason[], b: readonly FlagReason[]): boolean {
@@ -42,8 +51,9 @@ function covers(outer: readonly Interval[], inner: readonly Interval[]): boolean
   return inner.every((i) => outer.some((o) => o.from <= i.from && i.until <= o.until));
 }
 
-function countyOfReasons(reasons: readonly { facts: readonly Fact[] }[]): CountyCode | null {
-  for (const { facts } of reasons) {
+/** The county behind the reasons that the other side doesn't cover; null: their facts name none. */
+function countyOf(reasons: readonly (Interval & { facts: readonly Fact[] })[], other: readonly Interval[]): CountyCode | null {
+  for (const { facts } of reasons.filter((reason) => !covers(other, [reason]))) {
     for (const fact of facts) {
       if (fact.kind === "trip" || fact.kind === "residence" || fact.kind === "purchase") return fact.county;
       if (fact.kind === "crossing") return fact.port;

@@ -3,16 +3,16 @@
 // Not here: which revision of a fact holds (evidence), and how a verdict is stored (entry).
 
 import {
-  countiesOfPrefecture,
   provinceOf,
+  sharingPrefecture,
   type CountyCode,
   type Fact,
   type FactKind,
   type Flag,
   type FlagReason,
   type HolderEvidence,
-  type Instant,
   type Popup,
+  type RegionDifference,
   type RegionHistory,
   type Rule,
   type Trip,
@@ -72,49 +72,57 @@ const RULE_FUNCTIONS: Record<Rule, (context: RuleContext) => void> = {
 };
 /** Rules by which a county's risk concerns visitors of the other counties of its prefecture. */
 const PREFECTURE_RULES: readonly RuleName[] = ["samePrefectureTest", "prefectureMark"];
-const PREFECTURE_BEFORE_S = 60 * 86_400;
-const PREFECTURE_AFTER_S = 90 * 86_400;
+/** The longest window of a rule: what happened so long before a rule may count under it. */
+const PREFECTURE_BEFORE_S = 61 * 86_400;
 
 const RULE_LIST = Object.values(RULE_FUNCTIONS);
 
 const POPUP_FLAGS: Record<Popup, Flag> = { 0: "popup-0", 1: "popup-1", 2: "popup-2", 3: "popup-3", 4: "popup-4", 5: "popup-5" };
 
 const NONE: never[] = [];
-const NOTHING_KNOWN: FactsByKind = {
-  trip: NONE,
-  test: NONE,
-  finding: NONE,
-  crossing: NONE,
-  purchase: NONE,
-  "clinic-visit": NONE,
-  commuting: NONE,
-  report: NONE,
-  declaration: NONE,
-  obligation: NONE,
-  residence: NONE,
-  clearance: NONE,
-  refutation: NONE,
-};
-
-/** Facts by their kind, without the trips that are refuted. Most holders have few kinds: a list is made only for those that they have. */
+/**
+ * Facts by their kind, without the trips that are refuted. Most holders have few kinds: a list is made only for those that they have, and by names that are written out, since
+ * this is the most frequent loop of all.
+ */
 function byKind(facts: readonly Fact[]): FactsByKind {
-  const known = { ...NOTHING_KNOWN };
+  const known: FactsByKind = {
+    trip: NONE,
+    test: NONE,
+    finding: NONE,
+    crossing: NONE,
+    purchase: NONE,
+    "clinic-visit": NONE,
+    commuting: NONE,
+    report: NONE,
+    declaration: NONE,
+    obligation: NONE,
+    residence: NONE,
+    clearance: NONE,
+    refutation: NONE,
+  };
   for (const fact of facts) {
-    const list = known[fact.kind] as Fact[];
-    if (list === NONE) (known[fact.kind] as Fact[]) = [fact];
-    else list.push(fact);
+    if (fact.kind === "trip") known.trip = withOne(known.trip, fact);
+    else if (fact.kind === "test") known.test = withOne(known.test, fact);
+    else (known[fact.kind] as Fact[]) = withOne<Fact>(known[fact.kind], fact);
   }
   if (known.refutation.length > 0) known.trip = standingTrips(known.trip, known.refutation);
   return known;
 }
 
+/** Adds to a list, or makes one where there is none yet. */
+function withOne<Kind extends Fact>(list: Kind[], fact: Kind): Kind[] {
+  if (list === NONE) return [fact];
+  list.push(fact);
+  return list;
+}
+
 export interface Evaluator {
   readonly pack: PolicyPack;
   /**
-   * Counties whose visitors a change of these counties' risk can concern at `at`, ascending: not the city's own, whose risk comes as findings (POLICY §0); the others
-   * of their prefectures where the rules say so.
+   * Counties whose visitors these changes of risk can concern, ascending: not the city's own, whose risk comes as findings (POLICY §0); all of a prefecture where the
+   * changed days lie under rules that say so.
    */
-  reach(counties: readonly CountyCode[], at: Instant): CountyCode[];
+  reach(changes: readonly RegionDifference[]): CountyCode[];
   evaluate(evidence: HolderEvidence): Verdict;
 }
 
@@ -123,7 +131,7 @@ export function createEvaluator(pack: PolicyPack, regions: RegionHistory): Evalu
 
   // One context for all: holders are evaluated one after the other, millions of them, and what a rule sees is void when it returns.
   let reasons: FlagReason[] = [];
-  let known = NOTHING_KNOWN;
+  let known = byKind(NONE);
   let isRegistered = false;
   let stays: readonly Trip[] | undefined;
   const context: RuleContext = {
@@ -157,12 +165,14 @@ export function createEvaluator(pack: PolicyPack, regions: RegionHistory): Evalu
     return { registered, reasons, negatives: negatives(known.test), shownTests: shownTests(pack, known.test) };
   };
 
-  const reach = (counties: readonly CountyCode[], at: Instant): CountyCode[] => {
-    const elsewhere = counties.filter((county) => provinceOf(county) !== pack.city);
-    // What becomes known shortly before a rule begins may count under it, and what it raised may last for a while after it.
-    const isOfPrefectures = PREFECTURE_RULES.some((rule) => pack.spans[rule].some((span) => span.from - PREFECTURE_BEFORE_S <= at && at < span.until + PREFECTURE_AFTER_S));
-    const all = isOfPrefectures ? elsewhere.flatMap((county) => countiesOfPrefecture(county)) : elsewhere;
-    return [...new Set(all)].sort((a, b) => a - b);
+  const reach = (changes: readonly RegionDifference[]): CountyCode[] => {
+    const reached = new Set<CountyCode>();
+    for (const { county, from, until } of changes) {
+      if (provinceOf(county) === pack.city) continue;
+      const isOfPrefectures = PREFECTURE_RULES.some((rule) => pack.spans[rule].some((span) => from < span.until && span.from - PREFECTURE_BEFORE_S < until));
+      for (const other of isOfPrefectures ? sharingPrefecture(county) : [county]) reached.add(other);
+    }
+    return [...reached].sort((a, b) => a - b);
   };
 
   return { pack, reach, evaluate };

@@ -252,7 +252,8 @@ describe("parameters in words follow the pack", () => {
     const link = (level: string | null): FlagExplanation => explained([FACTS.finding({ level })], { when: day("2022-06-02") }).flags[0]!;
     expect(link("high").why.zh).toContain("集中隔离");
     expect(link("medium").why.zh).toContain("居家隔离");
-    expect(link("high").clears.en).not.toMatch(/\d/);
+    expect(link("high").clears.en).not.toMatch(/\d{4}/);
+    expect(link("high").clears.en).toContain("7 full days");
     for (const level of [TELL_TALE.level, null]) {
       expect(link(level).why.zh).not.toContain("隔离");
       for (const language of LANGUAGES) expect(link(level).clears[language].match(/2022-\d\d-\d\d/g)).toEqual(["2022-06-02", "2022-06-03", "2022-06-05", "2022-06-08"]);

@@ -1,7 +1,7 @@
 // Policy: dated rules as data, and what they make of evidence.
 
 export { LANGUAGES, type Language, type Words } from "./catalogue.ts";
-export { flagDifferences, type FlagDifference } from "./difference.ts";
+export { flagDifferences, flagsFrom, type FlagDifference } from "./difference.ts";
 export { createEvaluator, type Evaluator } from "./evaluate.ts";
 export { explain, explanationText, type ExplainedFact, type Explanation, type ExplanationInput, type FlagExplanation, type FlagState } from "./explain.ts";
 export { beijingPack, beijingPackText, incompleteRules, PackError, parsePack, spanAt, type PackFault, type PolicyPack, type RuleName } from "./pack.ts";

@@ -51,7 +51,7 @@ const rulesSchema = z.strictObject({
   commuterMark: z.strictObject({ flags: z.array(flag).min(1), days }).nullish(),
   obligationTest: z.strictObject({ popup, withinHours: hours }).nullish(),
   screeningTest: z.strictObject({ popup }).nullish(),
-  linkCheck: z.strictObject({ testDays: z.array(z.int().min(0).max(60)), untestedLevels: z.array(z.string()) }).nullish(),
+  linkCheck: z.strictObject({ testDays: z.array(z.int().min(0).max(60)), untestedLevels: z.array(z.string()), elsewhereDays: days }).nullish(),
   /** By kind of venue; a kind that isn't named stops whatever restricts. */
   venues: z
     .record(

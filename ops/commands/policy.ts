@@ -1,9 +1,9 @@
 // `fangxing policy`, `changes`, `release` and `reject`: what rules are in force, what a change would do before it is applied, and an operator's word on it.
 // Not here: measuring (ingest), who may decide (the registry: the local source).
 
+import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { userInfo } from "node:os";
-import { createKeyring } from "../../core/access/index.ts";
 import { countyOf, formatInstant, now } from "../../core/domain/index.ts";
 import { openEvidenceReader, type ChangeRecord, type EvidenceReader } from "../../core/evidence/index.ts";
 import type { BlastReport, ToldCount } from "../../core/ingest/index.ts";
@@ -115,7 +115,8 @@ async function apply(text: string, settings: Settings, say: Say): Promise<boolea
   const folder = dataFolder(settings.data);
   const clock = folderClock(folder);
   const client = createClient(folder, runningService(folder, settings), clock);
-  const id = `pack-${createKeyring(readFileSync(folder.documentSecret)).bodyHash(new TextEncoder().encode(text)).slice(0, 16)}-${now(clock)}`;
+  // Letters only: what looks like somebody's number is no batch id.
+  const id = `pack-${randomUUID().replace(/[^a-f]/g, "")}-${now(clock)}`;
   await client.deliver("packs", id, text, "application/yaml");
   const { change, entriesChanged } = await applied(client, "packs", id);
   say(change?.state === "held" ? `held as change ${change.id}: ${change.reasons.join("; ")}` : `in force; ${entriesChanged} entries changed`);

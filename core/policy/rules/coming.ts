@@ -78,7 +78,9 @@ export function leftRiskCounty(context: RuleContext): void {
     for (const trip of known.trip) {
       if (trip.to === null || trip.to >= span.until || windowUntil(trip, windowDays) <= span.from || provinceOf(trip.county) === pack.city) continue;
       const left = trip.to;
-      const back = Math.min(FOREVER, ...known.trip.filter((t) => provinceOf(t.county) === pack.city && t.from > left).map((t) => t.from));
+      // Carriers' stays may touch or overlap; one that began before the trip is home as it was, not the way back.
+      const isBack = (t: Trip): boolean => provinceOf(t.county) === pack.city && t.from > trip.from && (t.to ?? FOREVER) > left;
+      const back = Math.min(FOREVER, ...known.trip.filter(isBack).map((t) => Math.max(t.from, left)));
       for (const area of context.held(trip.county)) {
         const from = Math.max(area.from, span.from);
         if (left >= from) continue;

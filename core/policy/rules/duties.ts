@@ -1,6 +1,6 @@
 // Rules that make a test due (POLICY §2.1): pop-up 4 from the deadline until a negative test that was sampled since the duty arose is issued.
 
-import { contains, currentCounties, FOREVER, provinceOf, type Instant, type Interval, type Obligation, type Test, type Trip } from "../../domain/index.ts";
+import { BEGINNING, contains, currentCounties, FOREVER, provinceOf, type Instant, type Interval, type Test, type Trip } from "../../domain/index.ts";
 import type { PopupReason, RuleContext } from "../evaluate.ts";
 import { spanAt } from "../pack.ts";
 import { isRegisteredAt } from "./commuters.ts";
@@ -36,9 +36,11 @@ export function purchaseTest(context: RuleContext): void {
   const { city, spans } = context.pack;
   for (const purchase of context.known.purchase) {
     if (provinceOf(purchase.county) !== city) continue;
-    for (const span of spans.purchaseTest) {
+    for (const [i, span] of spans.purchaseTest.entries()) {
       const { popup, withinHours, lookBackDays } = span.parameters;
-      if (purchase.at < span.from - lookBackDays * DAY_S || purchase.at >= span.until) continue;
+      // Days before belong to the rule that held then, if one did.
+      const lookBack = Math.max(span.from - lookBackDays * DAY_S, spans.purchaseTest[i - 1]?.until ?? BEGINNING);
+      if (purchase.at < lookBack || purchase.at >= span.until) continue;
       const from = Math.max(purchase.at, span.from) + withinHours * 3600;
       raiseUntilTested(context, { rule: "purchaseTest", popup, policyFrom: span.from, facts: [purchase], from }, purchase.at);
     }
@@ -56,33 +58,34 @@ export function clinicTest(context: RuleContext): void {
 }
 
 /**
- * POLICY §2.1, occupations and places, anchored at the duty's beginning: once, pop-up 4 from so many hours after it; with a rhythm, from so many days after the newest
- * sample (or the beginning) until the next negative result is issued. The end of the duty ends what was overdue.
+ * POLICY §2.1, occupations and places. Once: anchored at the duty's beginning, pop-up 4 from so many hours after it. With a rhythm: anchored at now, from so many days after
+ * the newest sample (or the beginning of the duty or the rule) until the next negative result is issued. The end of the duty ends what was overdue.
  */
 export function obligationTest(context: RuleContext): void {
-  for (const obligation of context.known.obligation) {
-    const span = spanAt(context.pack.spans.obligationTest, obligation.at);
-    if (!span) continue;
-    const { popup, withinHours } = span.parameters;
-    const reason = { rule: "obligationTest" as const, popup, policyFrom: span.from, facts: [obligation] };
+  const { pack, known } = context;
+  for (const obligation of known.obligation) {
     const { at, everyDays } = obligation;
-    const until = Math.min(obligation.until ?? FOREVER, context.pack.validity.until);
-    if (everyDays === null) {
-      context.raisePopup({ ...reason, from: at + withinHours * 3600, until: Math.min(firstNegativeSince(context.known.test, at), until) });
-      continue;
-    }
-    for (const overdue of overdueIntervals(obligation, everyDays, context.known.test)) {
-      context.raisePopup({ ...reason, from: overdue.from, until: Math.min(overdue.until, until) });
+    const until = Math.min(obligation.until ?? FOREVER, pack.validity.until);
+    for (const span of pack.spans.obligationTest) {
+      const { popup, withinHours } = span.parameters;
+      const reason = { rule: "obligationTest" as const, popup, policyFrom: span.from, facts: [obligation] };
+      if (everyDays !== null) {
+        for (const overdue of overdueIntervals(Math.max(at, span.from), everyDays, known.test)) {
+          context.raisePopup({ ...reason, from: overdue.from, until: Math.min(overdue.until, until, span.until) });
+        }
+      } else if (contains(span, at)) {
+        context.raisePopup({ ...reason, from: at + withinHours * 3600, until: Math.min(firstNegativeSince(known.test, at), until) });
+      }
     }
   }
 }
 
 /** When the newest sample of the results issued so far is older than the rhythm allows. */
-function overdueIntervals({ at }: Obligation, everyDays: number, tests: readonly Test[]): Interval[] {
-  const counting = tests.filter((t) => t.result === "negative" && t.sampledAt >= at).sort((a, b) => a.issuedAt - b.issuedAt);
+function overdueIntervals(begins: Instant, everyDays: number, tests: readonly Test[]): Interval[] {
+  const counting = tests.filter((t) => t.result === "negative" && t.sampledAt >= begins).sort((a, b) => a.issuedAt - b.issuedAt);
   const out: Interval[] = [];
-  let newestSample = at;
-  let issued = at;
+  let newestSample = begins;
+  let issued = begins;
   for (const test of [...counting, { issuedAt: FOREVER, sampledAt: FOREVER }]) {
     out.push({ from: Math.max(issued, newestSample + everyDays * DAY_S), until: test.issuedAt });
     newestSample = Math.max(newestSample, test.sampledAt);

@@ -2,6 +2,7 @@
 
 import {
   clip,
+  contains,
   currentCounties,
   FOREVER,
   provinceOf,
@@ -96,7 +97,7 @@ export function affectedIntervals({ held, infections }: CountyRisk, windowDays: 
     for (const b of begins) if (b.from <= from && b.day > lastDay) lastDay = b.day;
     if (lastDay < 0 || from >= windowEnd({ lastDay, windowDays })) continue;
     const afterLast = startOfDay(lastDay + 1);
-    const turnedLow = held.some((h) => h.until <= from && h.until > afterLast);
+    const turnedLow = held.some((h) => h.until <= from && h.until > afterLast) && !held.some((h) => contains(h, from));
     if (!turnedLow) out.push({ from, until });
   }
   return union(out);

@@ -62,33 +62,41 @@ export function shownTests(pack: PolicyPack, tests: readonly Test[]): ShownTest[
   const edges: Instant[] = [];
   for (const test of tests) {
     if (test.result !== "negative") continue;
+    let open: Visible | undefined;
     for (const span of pack.spans.testShown) {
-      const from = Math.max(test.issuedAt, span.from);
-      if (from >= span.until || !isShown(test, pack.city, span.parameters.elsewhere)) continue;
-      visible.push({ test, from, until: span.until });
-      edges.push(from, span.until);
+      if (test.issuedAt >= span.until || !isShown(test, pack.city, span.parameters.elsewhere)) continue;
+      if (open?.until === span.from) open.until = span.until;
+      else visible.push((open = { test, from: Math.max(test.issuedAt, span.from), until: span.until }));
     }
   }
-  edges.sort((a, b) => a - b);
+  for (const { from, until } of visible) {
+    insert(edges, from);
+    insert(edges, until);
+  }
   const steps: ShownTest[] = [];
-  for (let i = 0; i < edges.length; i++) {
-    const from = edges[i]!;
-    if (from === edges[i - 1]) continue;
+  for (const from of edges) {
     let newest: Test | null = null;
     for (const v of visible) {
       if (v.from <= from && from < v.until && (newest === null || isNewer(v.test, newest))) newest = v.test;
     }
     const effectiveDay = newest && effectiveDayOf(newest, pack);
-    if (steps.length === 0 || steps.at(-1)!.effectiveDay !== effectiveDay) steps.push({ from, effectiveDay });
+    if (steps.length === 0 || steps[steps.length - 1]!.effectiveDay !== effectiveDay) steps.push({ from, effectiveDay });
   }
   return steps;
+}
+
+/** Puts an instant in its place, once: the lists are short. */
+function insert(sorted: Instant[], instant: Instant): void {
+  let place = sorted.length;
+  while (place > 0 && sorted[place - 1]! > instant) place--;
+  if (sorted[place - 1] !== instant) sorted.splice(place, 0, instant);
 }
 
 /** A test while a rule shows it. */
 interface Visible {
   readonly test: Test;
   readonly from: Instant;
-  readonly until: Instant;
+  until: Instant;
 }
 
 function isShown(test: Test, city: number, elsewhere: "never" | "uploaded"): boolean {
