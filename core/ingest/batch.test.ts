@@ -4,7 +4,8 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { document, instant, keyring, NOW, phone, publication, residentId, SHANGHAI_HUANGPU } from "../../test/ingestSupport.ts";
 import { contentTypesOf, FAULTS_MAX, FEEDS, formatOf, isFeed, readBatch, type Feed } from "./batch.ts";
-import { readRow, ROW_FEEDS, type Intake } from "./facts.ts";
+import { readRow, type Intake } from "./facts.ts";
+import { ROW_FEEDS } from "./rowSchemas.ts";
 
 const intake: Intake = { keyring, source: "source-a", now: NOW, isHistory: false };
 

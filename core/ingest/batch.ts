@@ -5,10 +5,11 @@
 import { formatInstant, isRefusal, type Refusal } from "../domain/index.ts";
 import type { RowFault } from "../access/index.ts";
 import { PackError, parsePack } from "../policy/index.ts";
-import { AHEAD_S_MAX, readRow, ROW_FEEDS, type InboxRow, type Intake, type RowFeed } from "./facts.ts";
+import { AHEAD_S_MAX, readRow, type InboxRow, type Intake } from "./facts.ts";
 import { readHl7Rows } from "./hl7.ts";
 import { readPublication } from "./riskAreas.ts";
 import type { ReadRow } from "./rows.ts";
+import { ROW_FEEDS, type RowFeed } from "./rowSchemas.ts";
 
 export const FEEDS = [...ROW_FEEDS, "risk-areas", "packs"] as const;
 export type Feed = (typeof FEEDS)[number];

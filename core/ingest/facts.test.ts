@@ -5,7 +5,8 @@ import { pack } from "msgpackr";
 import { describe, expect, test } from "vitest";
 import { document, instant, keyOfDocument, keyring, NOW, phone, residentId } from "../../test/ingestSupport.ts";
 import { formatInstant, parseDay, startOfDay, subjectKind, type Finding, type Refusal, type Test, type Trip } from "../domain/index.ts";
-import { readRow, ROW_FEEDS, type InboxRow, type Intake, type RowFeed } from "./facts.ts";
+import { readRow, type InboxRow, type Intake } from "./facts.ts";
+import { ROW_FEEDS, type RowFeed } from "./rowSchemas.ts";
 
 const intake: Intake = { keyring, source: "source-a", now: NOW, isHistory: false };
 const TODAY = startOfDay(parseDay("2022-06-09")!);

@@ -2,29 +2,17 @@
 // Promises: what comes out holds keys only; a refusal names the field, what is wrong and what to do, and repeats no number.
 // Not here: formats (batch.ts, hl7.ts, riskAreas.ts), storing.
 
-import { z } from "zod";
 import {
   BEGINNING,
   bindsFrom,
-  CLEARABLE,
-  countyFault,
-  DRUG_CLASSES,
   endOf,
-  FINDING_KINDS,
   formatInstant,
   freesAt,
   isRefusal,
   keyText,
-  mayHoldNumber,
-  parseCounty,
-  parseDay,
   parseDocument,
-  parseMoment,
   parsePhone,
-  repeatableName,
   startOfDay,
-  SYMPTOMS,
-  TEST_RESULTS,
   type DocumentKey,
   type Fact,
   type FactKey,
@@ -39,6 +27,7 @@ import {
   type SubjectKey,
 } from "../domain/index.ts";
 import type { Keyring } from "../access/index.ts";
+import { checkRow, type DECISIONS, type Row, type RowFeed } from "./rowSchemas.ts";
 
 /** What the inbox keeps of a row. */
 export type InboxRow =
@@ -55,8 +44,6 @@ export interface PublicationRow extends Omit<RiskPublication, "counties" | "area
   readonly counties: readonly (readonly [number, { high: number; medium: number }])[];
   readonly areas: Uint8Array;
 }
-
-export const DECISIONS = ["release", "reject", "roll-back"] as const;
 
 /** An operator's word on a change that can hit many holders. */
 export interface Decision {
@@ -78,135 +65,14 @@ export interface Intake {
   readonly isHistory: boolean;
 }
 
-/** Feeds whose rows stand one to a line; `risk-areas` comes as one list. */
-export const ROW_FEEDS = [
-  "holders",
-  "trips",
-  "tests",
-  "local-infections",
-  "findings",
-  "crossings",
-  "purchases",
-  "clinic-visits",
-  "commuters",
-  "reports",
-  "declarations",
-  "obligations",
-  "screenings",
-  "residences",
-  "clearances",
-  "refutations",
-  "decisions",
-] as const;
-export type RowFeed = (typeof ROW_FEEDS)[number];
-
 /** How far a sender's clock may run ahead. */
 export const AHEAD_S_MAX = 60;
-const DOCUMENTS_MAX = 16;
-
-const documentSchema = z.strictObject({ type: z.string(), number: z.string().max(64), issuer: z.string().max(8).optional() });
-const phoneSchema = z.string().max(32);
-const factId = z.string().min(1).max(256);
-const revision = z.int().min(0).max(0xffff_ffff).optional();
-const subject = { document: documentSchema.optional(), phone: phoneSchema.optional() };
-const county = z.string().transform((text, context) => {
-  const code = parseCounty(text);
-  if (code === undefined) context.addIssue({ code: "custom", message: countyFault(text) });
-  return code ?? 0;
-});
-const moment = z.string().transform((text, context): Moment => {
-  const at = parseMoment(text);
-  if (!at) context.addIssue({ code: "custom", message: "must be an instant with offset (2022-06-09T07:30:00+08:00) or a date (2022-06-09)" });
-  return at ?? { day: 0 };
-});
-const day = z.string().transform((text, context) => {
-  const at = parseDay(text);
-  if (at === undefined) context.addIssue({ code: "custom", message: "must be a date, such as 2022-06-09" });
-  return at ?? 0;
-});
-/** Words of a source that are kept: short, and nothing in them that may be somebody's number. */
-const words = z
-  .string()
-  .max(200)
-  .regex(/^\P{Cc}*$/u, "must not hold control characters")
-  .refine((text) => !mayHoldNumber(text), "seems to hold a document or phone number, which must not be kept: leave it out");
-
-/** Who decided, and on what ground: never empty, since a clearing that nobody stands for is worth nothing. */
-const authority = words.min(1, "must name the authority that decided");
-const ground = words.min(1, "must say on what ground");
-
-const SCHEMAS = {
-  holders: z.strictObject({
-    documents: z.array(documentSchema).min(1, "must name at least one document").max(DOCUMENTS_MAX),
-    phones: z.array(phoneSchema).max(DOCUMENTS_MAX).default([]),
-  }),
-  trips: z.strictObject({ factId, revision, ...subject, county, from: moment, to: moment.optional() }),
-  tests: z.strictObject({
-    factId,
-    revision,
-    ...subject,
-    sampledAt: moment,
-    issuedAt: moment,
-    result: z.enum(TEST_RESULTS),
-    laboratory: words.default(""),
-    county: county.optional(),
-    uploaded: z.boolean().default(false),
-  }),
-  findings: z.strictObject({
-    factId,
-    revision,
-    ...subject,
-    kind: z.enum(FINDING_KINDS),
-    level: words.optional(),
-    from: moment,
-    to: moment.optional(),
-    authority: words,
-    ground: words,
-  }),
-  crossings: z.strictObject({
-    factId,
-    revision,
-    ...subject,
-    at: moment,
-    port: county,
-    origin: z.string().regex(/^[A-Z]{3}$/, "must be three letters of ISO 3166, such as MAC"),
-    homeSuitable: z.boolean().default(true),
-  }),
-  purchases: z.strictObject({ factId, revision, ...subject, at: moment, drugClass: z.enum(DRUG_CLASSES), county }),
-  "clinic-visits": z.strictObject({ factId, revision, ...subject, at: moment, symptom: z.enum(SYMPTOMS) }),
-  commuters: z.strictObject({ factId, revision, ...subject, from: moment, to: moment.optional() }),
-  reports: z.strictObject({ factId, revision, ...subject, at: moment, community: words }),
-  declarations: z.strictObject({ factId, revision, ...subject, at: moment }),
-  obligations: z.strictObject({ factId, revision, ...subject, kind: words, at: moment, everyDays: z.int().min(1).max(60).optional(), to: moment.optional() }),
-  residences: z.strictObject({ factId, revision, ...subject, county, from: moment, to: moment.optional() }),
-  clearances: z.strictObject({ factId, revision, ...subject, clears: z.enum(CLEARABLE), at: moment, authority, ground }),
-  refutations: z.strictObject({
-    factId,
-    revision,
-    matches: z.strictObject({
-      ...subject,
-      factId: factId.optional(),
-      source: z.string().max(64).optional(),
-      county: county.optional(),
-      from: moment.optional(),
-      to: moment.optional(),
-    }),
-    at: moment,
-    authority,
-    ground,
-  }),
-  screenings: z.strictObject({ factId, revision, county, rounds: z.array(z.strictObject({ from: moment, to: moment })).min(1, "must name at least one round").max(20) }),
-  decisions: z.strictObject({ action: z.enum(DECISIONS), change: z.int().min(1).max(0xffff_ffff).optional(), authority, ground }),
-  "local-infections": z.strictObject({ factId, revision, county, day, count: z.int().min(0).max(100_000_000) }),
-} satisfies Record<RowFeed, z.ZodType>;
-
-type Row<Feed extends RowFeed> = z.infer<(typeof SCHEMAS)[Feed]>;
 
 /** Reads one row of a feed. @returns every fault of the row when there are any. */
 export function readRow(feed: RowFeed, row: unknown, intake: Intake): InboxRow | readonly Refusal[] {
-  const parsed = SCHEMAS[feed].safeParse(row);
-  if (!parsed.success) return parsed.error.issues.flatMap((issue) => refusalsOf(issue, feed));
-  const result = READERS[feed](parsed.data as never, intake);
+  const checked = checkRow(feed, row);
+  if (Array.isArray(checked)) return checked as readonly Refusal[];
+  const result = READERS[feed](checked as never, intake);
   return isRefusal(result) ? [result] : result;
 }
 
@@ -404,13 +270,4 @@ function subjectOf({ document: input, phone: number }: Pick<SubjectFields, "docu
 /** A bare date is ahead only when its day has not begun. */
 function notAhead(field: string, at: Moment, { now }: Intake): Refusal | undefined {
   return bindsFrom(at) > now + AHEAD_S_MAX ? { field, reason: `lies in the future: it is ${formatInstant(now)} here` } : undefined;
-}
-
-function refusalsOf(issue: z.core.$ZodIssue, feed: RowFeed): Refusal[] {
-  const path = issue.path.join(".");
-  if (issue.code !== "unrecognized_keys") return [{ field: path === "" ? "row" : path, reason: issue.message }];
-  return issue.keys.map((key) => {
-    const name = repeatableName(key);
-    return { field: path === "" ? name : `${path}.${name}`, reason: `is no field of ${path === "" ? `the feed ${feed}` : path}: remove it or correct its name` };
-  });
 }
