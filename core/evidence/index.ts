@@ -2,5 +2,6 @@
 
 export * from "./changes.ts";
 export * from "./publicationGuard.ts";
+export { publicationId, type InfectionRow, type PublicationStanding, type PublicationState, type RegionChange, type ScreeningRow } from "./regionModel.ts";
 export * from "./regions.ts";
 export * from "./store.ts";

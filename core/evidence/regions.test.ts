@@ -4,7 +4,8 @@ import { afterEach, describe, expect, test } from "vitest";
 import { factKey } from "../../test/keys.ts";
 import { shuffled, temporaryFolder } from "../../test/support.ts";
 import { contains, FOREVER, type CountyCode, type LocalInfection, type RegionHistory, type RiskAreaCount, type RiskPublication } from "../domain/index.ts";
-import type { RegionChange, RegionStore } from "./regions.ts";
+import type { RegionChange } from "./regionModel.ts";
+import type { RegionStore } from "./regions.ts";
 import { openEvidenceReader, openEvidenceWriter, type EvidenceReader, type EvidenceWriter } from "./store.ts";
 
 const opened = new Set<EvidenceReader>();

@@ -4,7 +4,7 @@ import { afterEach, describe, expect, test, vi } from "vitest";
 import { documentKey, factKey, phoneKey } from "../../test/keys.ts";
 import { shuffled, temporaryFolder } from "../../test/support.ts";
 import { keyText, type DocumentKey, type Fact, type Finding, type PhoneKey, type Refutation, type RiskPublication, type SubjectKey, type Test, type Trip } from "../domain/index.ts";
-import type { RegionChange } from "./regions.ts";
+import type { RegionChange } from "./regionModel.ts";
 import { openEvidenceReader, openEvidenceWriter, type EvidenceReader, type EvidenceWriter } from "./store.ts";
 
 const opened = new Set<EvidenceReader>();
