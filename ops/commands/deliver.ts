@@ -12,7 +12,7 @@ import { runningService } from "./running.ts";
 /** Lines a batch; a larger file is delivered in several. */
 const BATCH_LINES = 5000;
 
-/** Delivers a file and waits until it is applied. @returns whether every row was accepted. */
+/** Delivers a file and waits until it is applied. @returns whether every row was accepted and nothing is held. */
 export async function importFile(words: readonly string[], settings: Settings, say: (line: string) => void): Promise<boolean> {
   const [feedName, file] = words;
   const feed = feedOf(feedName);
@@ -57,12 +57,13 @@ export async function importFile(words: readonly string[], settings: Settings, s
       state = await client.batch(feed, id);
     }
     entriesChanged += state.entriesChanged;
+    if (state.change?.state === "held") faults.push(`held as change ${state.change.id}: ${state.change.reasons.join("; ")}; fangxing changes shows what it would do`);
     bar.increment();
   }
   bar.stop();
   faults.forEach(say);
   say(`${accepted} accepted, ${refusedRows} refused, ${entriesChanged} entries changed`);
-  return refusedRows === 0;
+  return faults.length === 0 && refusedRows === 0;
 }
 
 /** Prints the headers that sign a delivery; its body comes on standard input. */
