@@ -47,8 +47,9 @@ describe.skipIf(!existsSync(listsFolder))("the history as it was published", () 
     expect(states(inOrder)).toEqual({ "in-force": 1, replaced: 310 - 1 + 4, held: 0, superseded: 33, rejected: 0 });
     expect(inOrder.evidence.heldChanges()).toBe(0);
     expect(inOrder.evidence.changes({ limit: 1000 }).length).toBe(349);
-    const reversed = await imported(texts.toReversed());
-    expect(states(reversed)).toEqual(states(inOrder));
-    expect(risks(reversed)).toEqual(risks(inOrder));
+    // Each eight of them the other way round.
+    const disordered = await imported(texts.map((_, i) => texts[Math.min(i - (i % 8) + 7, texts.length - 1) - (i % 8)]!));
+    expect(states(disordered)).toEqual(states(inOrder));
+    expect(risks(disordered)).toEqual(risks(inOrder));
   }, 120_000);
 });
