@@ -1,5 +1,6 @@
 // Access: who may ask and who may deliver, and the keys that stand for numbers.
 
+export * from "./codes.ts";
 export * from "./keyring.ts";
 export * from "./registry.ts";
 export * from "./sessions.ts";

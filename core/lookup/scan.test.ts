@@ -7,7 +7,9 @@ import { document, keyOfDocument, keyring, NOW, phone, recordWith, residentId } 
 import { temporaryFolder } from "../../test/support.ts";
 import { isRefusal, parseDocument, dayOf, FOREVER, RESTRICTING, type Document, type Refusal, type VenueRule } from "../domain/index.ts";
 import { openEntryWriter, type EntryWriter } from "../entry/index.ts";
+import { createCodes, type Codes } from "../access/index.ts";
 import { ANSWER_BYTES } from "./answer.ts";
+import { createLook } from "./look.ts";
 import { createMetrics, type LookupMetrics } from "./metrics.ts";
 import { createScan, type ScanResult } from "./scan.ts";
 import { compileVenues, type CompiledVenues } from "./venues.ts";
@@ -24,13 +26,15 @@ let entries: EntryWriter;
 let metrics: LookupMetrics;
 let nowMs: number;
 let venues: CompiledVenues;
+let codes: Codes;
 let scan: (body: unknown, venue?: string) => ScanResult | Refusal;
 beforeEach(() => {
   entries = openEntryWriter(join(temporaryFolder(), "entries"));
   metrics = createMetrics();
   nowMs = NOW * 1000;
   venues = compileVenues(RULES);
-  const scanAt = createScan({ entries, keyring, venues: () => venues, clock: { nowMs: () => nowMs }, metrics });
+  codes = createCodes(new Uint8Array(32).fill(5));
+  const scanAt = createScan(createLook({ entries, keyring, codes, venues: () => venues, clock: { nowMs: () => nowMs }, metrics }));
   scan = (body, venue = "venue") => scanAt(body, venue);
 });
 afterEach(() => entries.close());
@@ -311,5 +315,39 @@ describe("a damaged record", () => {
     entries.put(keyOfDocument(1), Buffer.concat([sound, Buffer.of(0)]));
     expect(scanned(of(1)).outcome).toBe("unconfirmed");
     expect(damagedCount()).toBe(sound.length);
+  });
+});
+
+describe("a code", () => {
+  const sealed = (): string => {
+    const { number } = document(1);
+    return codes.seal({ key: keyOfDocument(1), masked: `11**************${number.slice(-2)}` }, NOW).code;
+  };
+  test("is answered as its document is, to the byte", () => {
+    entries.transaction(() => {
+      entries.put(keyOfDocument(1), recordWith(["popup-4"]));
+    });
+    expect(scanned({ code: sealed() })).toEqual(scanned(of(1)));
+  });
+  test("counts for five minutes, not a second longer", () => {
+    const code = sealed();
+    nowMs = (NOW + 299) * 1000;
+    expect(scanned({ code }).outcome).toBe("unconfirmed");
+    nowMs = (NOW + 300) * 1000;
+    expect(refusalOf({ code })).toMatchObject({ field: "code", reason: expect.stringContaining("expired") as string });
+  });
+  test("that was changed, cut, made elsewhere or is none is refused, and not repeated", () => {
+    const code = sealed();
+    const changed = Array.from(code, (letter, i) => code.slice(0, i) + (letter === "A" ? "B" : "A") + code.slice(i + 1));
+    const elsewhere = createCodes(new Uint8Array(32).fill(6)).seal({ key: keyOfDocument(1), masked: "" }, NOW).code;
+    for (const wrong of [...changed, code.slice(0, -1), `${code}A`, elsewhere, "", residentId(1), "A".repeat(100)]) {
+      const result = scan({ code: wrong });
+      if (!isRefusal(result)) expect(Buffer.from(wrong, "base64url")).toEqual(Buffer.from(code, "base64url")); // the last letter's spare bits
+      else expect([result.field, result.reason.includes(wrong) && wrong !== ""]).toEqual(["code", false]);
+    }
+  });
+  test("beside a document is refused: a scan is of one or the other", () => {
+    expect(refusalOf({ code: sealed(), ...of(1) }).field).toBe("code");
+    expect(refusalOf({ code: 5 }).field).toBe("code");
   });
 });

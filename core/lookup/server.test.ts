@@ -1,6 +1,7 @@
 // The gates' server over real HTTP and a real store: sessions, scans, health and metrics.
 
 import { join } from "node:path";
+import { pack, unpack } from "msgpackr";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { document, eventually, keyOfDocument, keyring, NOW, recordWith, residentId, streamOf } from "../../test/ingestSupport.ts";
 import { clockAt, temporaryFolder } from "../../test/support.ts";
@@ -9,15 +10,17 @@ import { formatInstant, RESTRICTING, type Flag, type VenueRule } from "../domain
 import { openEntryWriter, type EntryWriter } from "../entry/index.ts";
 import { ANSWER_BYTES } from "./answer.ts";
 import { createMetrics } from "./metrics.ts";
+import { ANSWER_RECORD_BYTES, QUESTION_BYTES } from "./records.ts";
 import { startLookupServer } from "./server.ts";
 
 const SESSION_SECRET = new Uint8Array(32).fill(5);
 const LIFETIME_S = 8 * 3600;
-const [gateKey, otherKey] = [createDeviceKey(), createDeviceKey()];
+const [gateKey, otherKey, staffKey] = [createDeviceKey(), createDeviceKey(), createDeviceKey()];
 const registry: Registry = {
   devices: [
     { name: "gate-1", class: "gate", venue: "venue", publicKey: gateKey.publicKey },
     { name: "kiosk-1", class: "kiosk", venue: "venue", publicKey: otherKey.publicKey },
+    { name: "desk-1", class: "staff", venue: "venue", publicKey: staffKey.publicKey },
   ],
   sources: [],
 };
@@ -268,12 +271,189 @@ test.each([
   ["GET", "/v1/sessions", 405, "POST"],
   ["DELETE", "/v1/sessions", 405, "POST"],
   ["GET", "/", 404, null],
-  ["POST", "/v1/scans", 404, null],
+  ["GET", "/v1/scans", 405, "POST"],
+  ["GET", "/v1/codes", 405, "POST"],
   ["POST", "/v1/scan/1", 404, null],
 ])("%s %s is refused with %i", async (method, path, status, allow) => {
   const response = await fetch(url(path), { method });
   expect((await problem(response)).status).toBe(status);
   expect(response.headers.get("allow")).toBe(allow);
+});
+
+const scanBytes = (n: number, over: { type?: number; receipt?: boolean; number?: string } = {}): Uint8Array => {
+  const record = Buffer.alloc(QUESTION_BYTES);
+  const { number = residentId(n) } = over;
+  record[0] = over.type ?? 0;
+  record[1] = over.receipt === true ? 1 : 0;
+  record[5] = number.length;
+  record.write(number, 6, "latin1");
+  return record;
+};
+/** A record of an answer, in words. */
+const readRecord = (bytes: Uint8Array, i: number): object => {
+  const view = new DataView(bytes.buffer, bytes.byteOffset + i * ANSWER_RECORD_BYTES, ANSWER_RECORD_BYTES);
+  const u16 = (at: number): number => view.getUint16(at, true);
+  return { result: view.getUint8(0), status: view.getUint8(1), popups: view.getUint8(2), bits: view.getUint8(3), age: u16(4), fault: u16(6), time: view.getUint32(8, true), until: view.getUint32(12, true) };
+};
+
+describe("many scans in one request", () => {
+  const scans = async (body: string | Uint8Array<ArrayBuffer>, type: string, token?: string): Promise<Response> =>
+    fetch(url("/v1/scans"), { method: "POST", headers: { Authorization: `Bearer ${token ?? (await session())}`, "Content-Type": type }, body });
+  const wrong = { document: { type: "resident-id", number: "110101189001010001" } };
+
+  test("JSON and MessagePack: an answer for each in its place, as a single scan's, faults in theirs", async () => {
+    await put(1, ["popup-4"]);
+    const body = { scans: [{ document: document(1) }, wrong, { document: document(2) }] };
+    const token = await session();
+    const single = (await (await scan(1, token)).json()) as object;
+    const json = (await (await scans(JSON.stringify(body), "application/json", token)).json()) as { answers: { error?: object; reason?: string }[] };
+    expect(json.answers).toEqual([single, { error: { field: "document.number", reason: expect.any(String) as string } }, expect.objectContaining({ reason: "unconfirmed" })]);
+    const packed = await scans(pack(body) as Uint8Array<ArrayBuffer>, "application/msgpack", token);
+    expect(packed.headers.get("content-type")).toBe("application/msgpack");
+    expect(unpack(await packed.bytes())).toEqual(json);
+  });
+  test("binary records: the same in 16 bytes each", async () => {
+    await put(1, ["popup-1", "popup-4"]);
+    await put(2, ["home"]);
+    const questions = Buffer.concat([scanBytes(1), scanBytes(2), scanBytes(3), scanBytes(4, { type: 200 }), scanBytes(5, { number: "1" }), scanBytes(6, { receipt: true })]);
+    const response = await scans(questions, "application/octet-stream");
+    const answers = await response.bytes();
+    expect([response.status, answers.length]).toEqual([200, 6 * ANSWER_RECORD_BYTES]);
+    const known = { age: 0xffff, fault: 0, time: NOW, until: Date.parse("2022-06-10T00:00:00+08:00") / 1000 };
+    const refused = { result: 255, status: 0, popups: 0, bits: 0, age: 0xffff, time: 0, until: 0 };
+    expect([0, 1, 2, 3, 4, 5].map((i) => readRecord(answers, i))).toEqual([
+      { ...known, result: 3, status: 0, popups: 0b10010, bits: 0 },
+      { ...known, result: 2, status: 2, popups: 0, bits: 0 },
+      { ...known, result: 4, status: 0, popups: 0, bits: 1 },
+      { ...refused, fault: 1 },
+      { ...refused, fault: 2 },
+      { ...refused, fault: 4 },
+    ]);
+  });
+  test.each<[string, string | Uint8Array<ArrayBuffer>, string, number, string]>([
+    ["no JSON", "{", "application/json", 422, "body"],
+    ["no list", "{}", "application/json", 422, "scans"],
+    ["a field too many", '{"scans":[{}],"more":1}', "application/json", 422, "scans"],
+    ["an empty list", '{"scans":[]}', "application/json", 422, "scans"],
+    ["1001 scans", JSON.stringify({ scans: Array(1001).fill({}) as object[] }), "application/json", 422, "scans"],
+    ["no MessagePack", new Uint8Array([0xd9]), "application/msgpack", 422, "body"],
+    ["half a record", new Uint8Array(QUESTION_BYTES + 1), "application/octet-stream", 422, "body"],
+    ["no record", new Uint8Array(0), "application/octet-stream", 422, "scans"],
+    ["another type", "{}", "text/plain", 415, ""],
+    ["262,145 bytes", " ".repeat(262_145), "application/json", 413, ""],
+  ])("%s is refused as a whole", async (_, body, type, status, field) => {
+    const refused = await problem(await scans(body, type));
+    expect([refused.status, refused.errors?.[0]?.field ?? ""]).toEqual([status, field]);
+  });
+  test("1000 scans are answered; without a session none", async () => {
+    const body = JSON.stringify({ scans: Array(1000).fill({ document: document(1) }) as object[] });
+    expect(((await (await scans(body, "application/json")).json()) as { answers: object[] }).answers.length).toBe(1000);
+    expect((await scans(body, "application/json", "no")).status).toBe(401);
+  });
+  test("each is counted", async () => {
+    const token = await session();
+    await scans(JSON.stringify({ scans: [{ document: document(1) }, wrong] }), "application/json", token);
+    const text = await (await fetch(url("/metrics"))).text();
+    expect(text).toContain('fangxing_scans_total{outcome="unconfirmed"} 1\n');
+    expect(text).toContain('fangxing_scans_total{outcome="bad-request"} 1\n');
+  });
+});
+
+describe("codes", () => {
+  const codeOf = async (device: "gate-1" | "desk-1", body: unknown): Promise<Response> => {
+    const request = sessionRequest({ device }, device === "gate-1" ? gateKey : staffKey);
+    const { session: token } = (await (await open(request)).json()) as { session: string };
+    return fetch(url("/v1/codes"), { method: "POST", headers: { Authorization: `Bearer ${token}` }, body: JSON.stringify(body) });
+  };
+  test("are made for staff alone, of a document alone", async () => {
+    expect((await problem(await codeOf("gate-1", { document: document(1) }))).status).toBe(403);
+    expect((await problem(await codeOf("desk-1", { code: "x" }))).errors?.[0]?.field).toBe("document");
+    expect((await problem(await codeOf("desk-1", { document: { type: "resident-id", number: "1" } }))).errors?.[0]?.field).toBe("document.number");
+  });
+  test("are scanned in the body or, without a body, in the header, and answered as the document", async () => {
+    await put(1, ["popup-4"]);
+    const { code, expiresAt } = (await (await codeOf("desk-1", { document: document(1) })).json()) as { code: string; expiresAt: string };
+    expect(expiresAt).toBe(formatInstant(NOW + 300));
+    const token = await session();
+    const expected = await (await scan(1, token)).text();
+    const headers = { Authorization: `Bearer ${token}` };
+    expect(await (await fetch(url("/v1/scan"), { method: "POST", headers, body: JSON.stringify({ code }) })).text()).toBe(expected);
+    expect(await (await fetch(url("/v1/scan"), { method: "POST", headers: { ...headers, "X-Code": code } })).text()).toBe(expected);
+    expect((await problem(await fetch(url("/v1/scan"), { method: "POST", headers: { ...headers, "X-Code": code }, body: "{}" }))).status).toBe(400);
+    expect((await problem(await fetch(url("/v1/scan"), { method: "POST", headers: { ...headers, "X-Code": "none" } }))).errors?.[0]?.field).toBe("code");
+  });
+});
+
+describe("a stream", () => {
+  const connect = async (token: string | null): Promise<WebSocket> => {
+    const socket = new WebSocket(url("/v1/stream").replace("http", "ws"), { headers: token === null ? {} : { Authorization: `Bearer ${token}` } });
+    socket.binaryType = "arraybuffer";
+    await new Promise<void>((resolve, reject) => {
+      socket.onopen = () => resolve();
+      socket.onerror = () => reject(new Error("no stream"));
+    });
+    return socket;
+  };
+  const frame = (sequence: number, records: readonly Uint8Array[]): Buffer => {
+    const head = Buffer.alloc(6);
+    head.writeUInt32LE(sequence, 0);
+    head.writeUInt16LE(records.length, 4);
+    return Buffer.concat([head, ...records]);
+  };
+  const closed = (socket: WebSocket): Promise<number> => new Promise((resolve) => (socket.onclose = (event) => resolve(event.code)));
+
+  test("answers frames in their order, each with its number and as many answers", async () => {
+    await put(1, ["popup-4"]);
+    const socket = await connect(await session());
+    const answers: Uint8Array[] = [];
+    const all = new Promise<void>((resolve) => {
+      socket.onmessage = ({ data }) => {
+        answers.push(new Uint8Array(data as ArrayBuffer));
+        if (answers.length === 50) resolve();
+      };
+    });
+    for (let i = 0; i < 50; i++) socket.send(frame(1000 + i, Array.from({ length: 1 + i }, (_, k) => scanBytes(k % 2 === 0 ? 1 : 2))));
+    await all;
+    answers.forEach((answer, i) => {
+      const head = Buffer.from(answer.buffer, 0, 6);
+      expect([head.readUInt32LE(0), head.readUInt16LE(4), answer.length]).toEqual([1000 + i, 1 + i, 6 + (1 + i) * ANSWER_RECORD_BYTES]);
+      const records = answer.slice(6);
+      expect(readRecord(records, 0)).toMatchObject({ result: 3, popups: 0b10000 });
+      if (i > 0) expect(readRecord(records, 1)).toMatchObject({ result: 4 });
+    });
+    socket.close();
+  });
+  test("takes 1,024 scans a frame", async () => {
+    const socket = await connect(await session());
+    const answer = new Promise<number>((resolve) => (socket.onmessage = ({ data }) => resolve((data as ArrayBuffer).byteLength)));
+    socket.send(frame(1, Array.from({ length: 1024 }, () => scanBytes(1))));
+    expect(await answer).toBe(6 + 1024 * ANSWER_RECORD_BYTES);
+    socket.close();
+  });
+  test.each<[string, () => string | Buffer, number]>([
+    ["text", () => "hello", 4400],
+    ["too short a frame", () => Buffer.alloc(5), 4400],
+    ["a frame of no scan", () => frame(1, []), 4400],
+    ["a frame with half a record", () => Buffer.concat([frame(1, [scanBytes(1)]), Buffer.alloc(1)]), 4400],
+    ["a frame whose count is another", () => frame(1, [scanBytes(1), scanBytes(2)]).subarray(0, 6 + QUESTION_BYTES), 4400],
+  ])("is closed on %s", async (_, sent, code) => {
+    const socket = await connect(await session());
+    const end = closed(socket);
+    socket.send(sent());
+    expect(await end).toBe(code);
+  });
+  test("ends with its session", async () => {
+    const socket = await connect(await session());
+    const end = closed(socket);
+    clock.seconds += LIFETIME_S;
+    socket.send(frame(1, [scanBytes(1)]));
+    expect(await end).toBe(4401);
+  });
+  test("needs a session, and a WebSocket", async () => {
+    await expect(connect(null)).rejects.toThrow();
+    await expect(connect("no")).rejects.toThrow();
+    expect((await problem(await fetch(url("/v1/stream"), { headers: { Authorization: `Bearer ${await session()}` } }))).status).toBe(426);
+  });
 });
 
 describe("health", () => {

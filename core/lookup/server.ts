@@ -2,11 +2,14 @@
 // Promises: a scan waits for its own body and nothing else; an unknown and a known holder get answers alike but for what is asked.
 // Not here: what an answer says (scan.ts, answer.ts).
 
-import { formatInstant, isRefusal, now, type Clock } from "../domain/index.ts";
-import { createSessions, problemResponse, type Keyring, type Problem, type Registry, type SessionFault, type SessionRequest } from "../access/index.ts";
+import { formatInstant, isRefusal, maskNumber, now, parseDocument, type Clock, type Refusal } from "../domain/index.ts";
+import { createCodes, createSessions, problemResponse, type Keyring, type Problem, type Registry, type Session, type SessionFault, type SessionRequest } from "../access/index.ts";
 import { openEntryReader, type EntryReader } from "../entry/index.ts";
 import { createMetrics, type LookupMetrics } from "./metrics.ts";
-import { createScan } from "./scan.ts";
+import { answerBatch, BATCH_TYPES, isBatchType, SCANS_MAX } from "./batches.ts";
+import { createLook, outcomeOf, type Looked } from "./look.ts";
+import { createScan, readQuestion } from "./scan.ts";
+import { answerFrame, FRAME_BYTES_MAX, FRAME_FORM } from "./frames.ts";
 import { compileVenues } from "./venues.ts";
 
 export interface LookupSettings {
@@ -21,6 +24,11 @@ export interface LookupSettings {
 }
 
 const BODY_BYTES_MAX = 4096;
+const BATCH_BYTES_MAX = 262_144;
+/** Answers of one stream that nobody has read yet. */
+const BUFFERED_BYTES_MAX = 1_048_576;
+/** Reasons why a stream is closed, in the range that is free for applications. */
+const CLOSE = { sessionEnded: 4401, noFrame: 4400 } as const;
 /** How often the venues' rules are read anew. */
 const VENUES_MS = 1000;
 /** Entries that nobody has confirmed for so long are old news: not ready. */
@@ -34,33 +42,71 @@ export function startLookupServer(settings: LookupSettings): { port: number; sto
   const sessions = createSessions(registry, sessionSecret, clock);
   const metrics = createMetrics();
   let venues = compileVenues(entries.venueRules());
-  const scan = createScan({ entries, keyring, venues: () => venues, clock, metrics });
+  const codes = createCodes(sessionSecret);
+  const look = createLook({ entries, keyring, codes, venues: () => venues, clock, metrics });
+  const scan = createScan(look);
   for (const { name, venue } of registry.devices) {
     if (!venues.has(venue)) log(`device ${name} stands at a venue of the kind "${venue}", of which the rules in force say nothing: it will be answered no-policy`);
   }
   // The rules may change while we run; the worker writes them beside the entries.
   const timer = setInterval(() => (venues = compileVenues(entries.venueRules())), VENUES_MS);
 
+  const sessionOf = (request: Request): Session | undefined => {
+    const authorization = request.headers.get("authorization") ?? "";
+    return authorization.startsWith("Bearer ") ? sessions.find(authorization.slice(7), now(clock)) : undefined;
+  };
+  const refuse = (outcome: "no-session" | "bad-request", problem: Problem, startMs: number, headers: Record<string, string> = {}): Response => {
+    metrics.count(outcome, (performance.now() - startMs) * 1000);
+    return problemResponse(problem, headers);
+  };
+
   const handleScan = async (request: Request): Promise<Response> => {
     const startMs = performance.now();
-    const refuse = (outcome: "no-session" | "bad-request", problem: Problem): Response => {
-      metrics.count(outcome, (performance.now() - startMs) * 1000);
-      return problemResponse(problem);
-    };
-    const authorization = request.headers.get("authorization") ?? "";
-    const session = authorization.startsWith("Bearer ") ? sessions.find(authorization.slice(7), now(clock)) : undefined;
-    if (!session) return refuse("no-session", NO_SESSION);
-    if (isTooLarge(request)) return refuse("bad-request", BODY_TOO_LARGE);
-    const body = await readJson(request);
-    if (body === undefined) return refuse("bad-request", NO_JSON);
+    const session = sessionOf(request);
+    if (!session) return refuse("no-session", NO_SESSION, startMs);
+    const code = request.headers.get("x-code");
+    if (code === null && isTooLarge(request, BODY_BYTES_MAX)) return refuse("bad-request", BODY_TOO_LARGE, startMs);
+    if (code !== null && (request.headers.get("content-length") ?? "0") !== "0") return refuse("bad-request", CODE_AND_BODY, startMs);
+    const body = code === null ? await readJson(request) : { code };
+    if (body === undefined) return refuse("bad-request", NO_JSON, startMs);
     const result = scan(body, session.device.venue);
-    if (isRefusal(result)) return refuse("bad-request", { status: 422, title: "Scan not understood", detail: `${result.field} ${result.reason}`, errors: [{ line: 1, ...result }] });
+    if (isRefusal(result)) return refuse("bad-request", notUnderstood(result), startMs);
     metrics.count(result.outcome, (performance.now() - startMs) * 1000);
     return new Response(result.text, { headers: ANSWER_HEADERS });
   };
 
+  const handleScans = async (request: Request): Promise<Response> => {
+    const startMs = performance.now();
+    const session = sessionOf(request);
+    if (!session) return refuse("no-session", NO_SESSION, startMs);
+    const type = (request.headers.get("content-type") ?? BATCH_TYPES[0]).split(";")[0]!.trim().toLowerCase();
+    if (!isBatchType(type)) return refuse("bad-request", BATCH_TYPE_PROBLEM, startMs);
+    if (isTooLarge(request, BATCH_BYTES_MAX)) return refuse("bad-request", BATCH_TOO_LARGE, startMs);
+    const body = await request.bytes();
+    const beganMs = performance.now();
+    const answers = answerBatch(body, type, look, session.device.venue, (looked) => metrics.count(outcomeOf(looked), (performance.now() - beganMs) * 1000));
+    if (isRefusal(answers)) return refuse("bad-request", notUnderstood(answers), startMs);
+    return new Response(answers, { headers: { ...ANSWER_HEADERS, "Content-Type": type } });
+  };
+
+  const handleCode = async (request: Request): Promise<Response> => {
+    const session = sessionOf(request);
+    if (!session) return problemResponse(NO_SESSION);
+    if (session.device.class !== "staff") return problemResponse(CODES_FOR_STAFF);
+    if (isTooLarge(request, BODY_BYTES_MAX)) return problemResponse(BODY_TOO_LARGE);
+    const body = await readJson(request);
+    const question = body === undefined ? undefined : readQuestion(body);
+    if (!question) return problemResponse(NO_JSON);
+    if (isRefusal(question)) return problemResponse(notUnderstood(question));
+    if (!question.document) return problemResponse(notUnderstood({ field: "document", reason: "is missing: a code is made of a document" }));
+    const document = parseDocument(question.document);
+    if (isRefusal(document)) return problemResponse(notUnderstood(document));
+    const { code, expiresAt } = codes.seal({ key: keyring.documentKey(document), masked: maskNumber(document.number) }, now(clock));
+    return Response.json({ code, expiresAt: formatInstant(expiresAt) }, { headers: { "Cache-Control": "no-store" } });
+  };
+
   const handleSession = async (request: Request): Promise<Response> => {
-    if (isTooLarge(request)) return problemResponse(BODY_TOO_LARGE);
+    if (isTooLarge(request, BODY_BYTES_MAX)) return problemResponse(BODY_TOO_LARGE);
     const body = await readJson(request);
     if (!isSessionRequest(body)) return problemResponse(BAD_SESSION_REQUEST);
     const opened = sessions.open(body);
@@ -73,12 +119,38 @@ export function startLookupServer(settings: LookupSettings): { port: number; sto
     port,
     routes: {
       "/v1/scan": (request) => (request.method === "POST" ? handleScan(request) : problemResponse(METHOD_PROBLEM, { Allow: "POST" })),
+      "/v1/scans": (request) => (request.method === "POST" ? handleScans(request) : problemResponse(METHOD_PROBLEM, { Allow: "POST" })),
+      "/v1/codes": (request) => (request.method === "POST" ? handleCode(request) : problemResponse(METHOD_PROBLEM, { Allow: "POST" })),
+      "/v1/stream": (request, streams) => {
+        const session = sessionOf(request);
+        if (!session) return refuse("no-session", NO_SESSION, performance.now());
+        return streams.upgrade(request, { data: { session } }) ? undefined : problemResponse(NO_UPGRADE, { Upgrade: "websocket" });
+      },
       "/v1/sessions": (request) => (request.method === "POST" ? handleSession(request) : problemResponse(METHOD_PROBLEM, { Allow: "POST" })),
       "/healthz": () => new Response("ok\n"),
       "/readyz": () => readiness(entries, clock),
       "/metrics": () => new Response(metricsText(metrics, entries, clock), { headers: { "Content-Type": "text/plain; version=0.0.4" } }),
     },
-    fetch: () => problemResponse({ status: 404, title: "Not found", detail: "there are POST /v1/sessions and POST /v1/scan" }),
+    websocket: {
+      data: {} as { session: Session },
+      maxPayloadLength: FRAME_BYTES_MAX,
+      // Who doesn't read its answers is cut off before they pile up.
+      backpressureLimit: BUFFERED_BYTES_MAX,
+      closeOnBackpressureLimit: true,
+      message(socket, frame) {
+        const { session } = socket.data;
+        if (session.expiresAt <= now(clock)) {
+          socket.close(CLOSE.sessionEnded, "the session has ended: open a new one");
+          return;
+        }
+        const startMs = performance.now();
+        const count = (looked: Looked | Refusal): void => metrics.count(outcomeOf(looked), (performance.now() - startMs) * 1000);
+        const answer = typeof frame === "string" ? undefined : answerFrame(frame, look, session.device.venue, count);
+        if (answer) socket.sendBinary(answer);
+        else socket.close(CLOSE.noFrame, FRAME_FORM);
+      },
+    },
+    fetch: () => problemResponse({ status: 404, title: "Not found", detail: "there are POST /v1/sessions, /v1/scan, /v1/scans and /v1/codes, and the WebSocket /v1/stream" }),
     error(error) {
       log(`a request failed: ${error.message}`);
       return problemResponse({ status: 500, title: "Internal error", detail: "the scan could not be answered; please scan again" });
@@ -98,6 +170,11 @@ export function startLookupServer(settings: LookupSettings): { port: number; sto
 const NO_SESSION: Problem = { status: 401, title: "No session", detail: "send Authorization: Bearer with a session that has not ended; POST /v1/sessions opens one" };
 const NO_JSON: Problem = { status: 400, title: "Bad body", detail: "the body is no JSON" };
 const BODY_TOO_LARGE: Problem = { status: 413, title: "Body too large", detail: `a body here has at most ${BODY_BYTES_MAX} bytes and says its length in Content-Length` };
+const CODE_AND_BODY: Problem = { status: 400, title: "Code and body", detail: "a scan with the header X-Code has no body: send one or the other" };
+const BATCH_TOO_LARGE: Problem = { status: 413, title: "Body too large", detail: `a batch has at most ${SCANS_MAX} scans and ${BATCH_BYTES_MAX} bytes and says its length in Content-Length` };
+const BATCH_TYPE_PROBLEM: Problem = { status: 415, title: "Content type not taken", detail: `batches come as ${BATCH_TYPES.join(", ")}` };
+const CODES_FOR_STAFF: Problem = { status: 403, title: "Not for this device", detail: "codes are made for devices of the class staff" };
+const NO_UPGRADE: Problem = { status: 426, title: "No WebSocket", detail: "this address speaks WebSocket only" };
 const METHOD_PROBLEM: Problem = { status: 405, title: "Method not allowed", detail: "see the header Allow" };
 const BAD_SESSION_REQUEST: Problem = { status: 400, title: "Bad session request", detail: "the body must be a JSON object of the texts device, issuedAt, nonce (8 to 64 characters) and signature" };
 const SESSION_FAULTS: Record<SessionFault, (at: number) => string> = {
@@ -107,9 +184,13 @@ const SESSION_FAULTS: Record<SessionFault, (at: number) => string> = {
 };
 
 /** A body whose length isn't said up front counts as too large: nobody reads one here without a bound. */
-function isTooLarge(request: Request): boolean {
+function isTooLarge(request: Request, bytesMax: number): boolean {
   const length = request.headers.get("content-length");
-  return length === null || Number(length) > BODY_BYTES_MAX;
+  return length === null || Number(length) > bytesMax;
+}
+
+function notUnderstood(refusal: Refusal): Problem {
+  return { status: 422, title: "Scan not understood", detail: `${refusal.field} ${refusal.reason}`, errors: [{ line: 1, ...refusal }] };
 }
 
 async function readJson(request: Request): Promise<unknown> {

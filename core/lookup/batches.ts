@@ -1,0 +1,58 @@
+// Many scans in one request: JSON, MessagePack or binary records, by content type.
+// Promises: answers in the order of the scans, one for each; a scan at fault is answered in its place and harms no other.
+// Not here: one scan (scan.ts), the layout of records (records.ts).
+
+import { pack, unpack } from "msgpackr";
+import { formatInstant, formatMs, isRefusal, startOfDay, dayOf, type Refusal } from "../domain/index.ts";
+import type { Look, Looked } from "./look.ts";
+import { answerRecords, QUESTION_BYTES } from "./records.ts";
+import { readQuestion } from "./scan.ts";
+
+export const SCANS_MAX = 1000;
+
+export const BATCH_TYPES = ["application/json", "application/msgpack", "application/octet-stream"] as const;
+export type BatchType = (typeof BATCH_TYPES)[number];
+
+export function isBatchType(type: string): type is BatchType {
+  return (BATCH_TYPES as readonly string[]).includes(type);
+}
+
+/** Answers a batch. `onAnswer` is told of each scan. @returns the body of the answer, in the type of the question, or the field at fault when the body is no batch. */
+export function answerBatch(body: Uint8Array, type: BatchType, look: Look, venue: string, onAnswer: (looked: Looked | Refusal) => void): Uint8Array | Refusal {
+  if (type === "application/octet-stream") {
+    const count = body.length / QUESTION_BYTES;
+    if (!Number.isInteger(count)) return { field: "body", reason: `must be whole records of ${QUESTION_BYTES} bytes` };
+    return countFault(count) ?? answerRecords(body, look, venue, onAnswer);
+  }
+  const scans = read(body, type);
+  if (isRefusal(scans)) return scans;
+  const answers = scans.map((scan) => {
+    const question = readQuestion(scan);
+    const looked = isRefusal(question) ? question : look(question, venue);
+    onAnswer(looked);
+    return isRefusal(looked) ? { error: looked } : fieldsOf(looked);
+  });
+  return type === "application/msgpack" ? pack({ answers }) : new TextEncoder().encode(`${JSON.stringify({ answers })}\n`);
+}
+
+function read(body: Uint8Array, type: BatchType): readonly unknown[] | Refusal {
+  let parsed: unknown;
+  try {
+    parsed = type === "application/msgpack" ? unpack(body) : JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
+  } catch {
+    return { field: "body", reason: `is no ${type === "application/msgpack" ? "MessagePack" : "JSON"}` };
+  }
+  const { scans, ...others } = (typeof parsed === "object" && parsed !== null ? parsed : {}) as Record<string, unknown>;
+  if (!Array.isArray(scans) || Object.keys(others).length > 0) return { field: "scans", reason: 'must be the only field, a list of scans: {"scans": [{"document": …}, …]}' };
+  return countFault(scans.length) ?? scans;
+}
+
+function countFault(count: number): Refusal | undefined {
+  return count < 1 || count > SCANS_MAX ? { field: "scans", reason: `must be 1 to ${SCANS_MAX}` } : undefined;
+}
+
+/** An answer as it stands in a list: the fields of a single scan's. */
+function fieldsOf({ answer, masked, nowMs }: Looked): object {
+  const now = Math.floor(nowMs / 1000);
+  return { ...answer, document: masked, validUntil: formatInstant(startOfDay(dayOf(now) + 1)), serverTime: formatMs(nowMs) };
+}
