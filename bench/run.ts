@@ -5,6 +5,7 @@ import { evaluate } from "./evaluate.ts";
 import { freshness } from "./freshness.ts";
 import { policyDiff } from "./policyDiff.ts";
 import { publications } from "./publications.ts";
+import { scan } from "./scan.ts";
 
 export interface BenchResult {
   /** Lines of a table for people. */
@@ -19,7 +20,7 @@ interface Bench {
   readonly run: (option: (name: string, initial: number) => number, progress: (line: string) => void) => Promise<BenchResult>;
 }
 
-const BENCHES: Record<string, Bench> = { evaluate, freshness, "policy-diff": policyDiff, publications };
+const BENCHES: Record<string, Bench> = { evaluate, freshness, "policy-diff": policyDiff, publications, scan };
 
 function help(): string {
   const lines = Object.entries(BENCHES).flatMap(([name, { question, options }]) => [`  ${name}: ${question}`, ...options.map((o) => `      ${o}`)]);
