@@ -49,16 +49,43 @@ export function residentIdCheck(first17: string): string {
   return RESIDENT_ID_CHECKS[sum % 11]!;
 }
 
+const DAYS_OF_MONTHS = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] as const;
+
+/** Whether a text is 17 digits and a digit or X. */
+function hasIdentityForm(number: string): boolean {
+  if (number.length !== 18) return false;
+  for (let i = 0; i < 17; i++) if (!isDigit(number.charCodeAt(i))) return false;
+  return number.endsWith("X") || isDigit(number.charCodeAt(17));
+}
+
+function isDigit(code: number): boolean {
+  return code >= 48 && code <= 57;
+}
+
+/** Whether a number is an 18-character identity number (GB 11643): on the way of every scan, hence arithmetic alone. What is wrong with one, residentIdFault says. */
+function isIdentityNumber(number: string): boolean {
+  if (!hasIdentityForm(number) || residentIdCheck(number) !== number[17]) return false;
+  const at = (from: number, length: number): number => {
+    let value = 0;
+    for (let i = from; i < from + length; i++) value = value * 10 + number.charCodeAt(i) - 48;
+    return value;
+  };
+  const [year, month, day] = [at(6, 4), at(10, 2), at(12, 2)];
+  const isLeap = year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0);
+  const days = (DAYS_OF_MONTHS[month - 1] ?? 0) + (month === 2 && isLeap ? 1 : 0);
+  return PROVINCES.has(number.slice(0, 2)) && year >= 1800 && day >= 1 && day <= days;
+}
+
 /** Why a number is no 18-character identity number (GB 11643), or undefined when it is one. */
 function residentIdFault(number: string): string | undefined {
+  if (isIdentityNumber(number)) return undefined;
   if (/^\d{15}$/.test(number)) return "has 15 digits: numbers of the first generation are no longer valid, use the 18 characters of the card";
   if (!/^\d{17}[\dX]$/.test(number)) return "must be 17 digits and a check character (0-9 or X)";
   if (!PROVINCES.has(number.slice(0, 2))) return "begins with digits that are no province of GB/T 2260";
   const [year, month, day] = [Number(number.slice(6, 10)), Number(number.slice(10, 12)), Number(number.slice(12, 14))];
   const born = new Date(Date.UTC(year, month - 1, day));
   if (year < 1800 || born.getUTCMonth() !== month - 1 || born.getUTCDate() !== day) return "holds a date of birth that does not exist";
-  if (residentIdCheck(number) !== number[17]) return "has a wrong check digit (GB 11643): please read the card again";
-  return undefined;
+  return "has a wrong check digit (GB 11643): please read the card again";
 }
 
 /** The form of every type: a fault in words, or undefined. Lengths marked ◆ in DECISIONS where no public standard fixes them. */
@@ -81,7 +108,7 @@ function permanentResidenceFault(number: string): string | undefined {
 
 /** One number is one document, whichever card it was read from: cards that carry a number of GB 11643 get the type which that number says. */
 function canonicalType(type: DocumentType, number: string): DocumentType {
-  if (!/^\d{17}[\dX]$/.test(number) || number.startsWith("9")) return type;
+  if (!hasIdentityForm(number) || number.startsWith("9")) return type;
   return /^8[123]/.test(number) ? "residence-permit" : "resident-id";
 }
 
@@ -153,5 +180,11 @@ export function repeatableName(name: string): string {
 
 /** Half-width, upper case, without blanks, dashes of any kind and invisible characters. */
 function canonicalNumber(text: string): string {
+  let isPlain = true;
+  for (let i = 0; i < text.length && isPlain; i++) {
+    const code = text.charCodeAt(i);
+    isPlain = isDigit(code) || (code >= 65 && code <= 90);
+  }
+  if (isPlain) return text;
   return text.normalize("NFKC").replace(/[\s\p{Pd}\p{Cf}]/gu, "").toUpperCase();
 }

@@ -60,19 +60,33 @@ export const ANSWER_BYTES = 384;
 
 /** The answer's JSON, padded. `maskedNumber` is the document as it may be shown. */
 export function answerText(answer: Answer, maskedNumber: string, nowMs: number): string {
-  const now = Math.floor(nowMs / 1000);
-  const { pass, reason, status, popups, unconfirmed, commuter, testAgeDays } = answer;
-  const text = JSON.stringify({
-    pass,
-    reason,
-    status,
-    popups,
-    unconfirmed,
-    commuter,
-    testAgeDays,
-    document: maskedNumber,
-    validUntil: formatInstant(startOfDay(dayOf(now) + 1)),
-    serverTime: formatMs(nowMs),
-  });
-  return text.padEnd(ANSWER_BYTES - 1) + "\n";
+  return `${headOf(answer)}${JSON.stringify(maskedNumber)}${tailAt(nowMs)}`.padEnd(ANSWER_BYTES - 1) + "\n";
+}
+
+/** Answers are few in kind: what comes before the number is written once for each. */
+const heads = new Map<string, string>();
+const HEADS_MAX = 10_000;
+
+function headOf({ pass, reason, status, popups, unconfirmed, commuter, testAgeDays }: Answer): string {
+  const kind = `${reason ?? ""} ${status ?? ""} ${popups.length === 0 ? "" : popups.join()} ${unconfirmed ? 1 : 0}${commuter ? 1 : 0} ${testAgeDays ?? ""}`;
+  let head = heads.get(kind);
+  if (head === undefined) {
+    head = `${JSON.stringify({ pass, reason, status, popups, unconfirmed, commuter, testAgeDays }).slice(0, -1)},"document":`;
+    if (heads.size >= HEADS_MAX) heads.clear();
+    heads.set(kind, head);
+  }
+  return head;
+}
+
+let tailMs = -1;
+let tail = "";
+
+/** What comes behind the number: the same for all scans of a millisecond. */
+function tailAt(nowMs: number): string {
+  if (nowMs !== tailMs) {
+    const now = Math.floor(nowMs / 1000);
+    tail = `,"validUntil":"${formatInstant(startOfDay(dayOf(now) + 1))}","serverTime":"${formatMs(nowMs)}"}`;
+    tailMs = nowMs;
+  }
+  return tail;
 }
