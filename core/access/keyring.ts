@@ -16,8 +16,12 @@ export interface Keyring {
 /** HMAC-SHA-256 cut to 128 bits, with one letter in front for what is hashed, so that a phone can't stand for a document. */
 export function createKeyring(secret: Uint8Array): Keyring {
   if (secret.length < 32) throw new Error("the document secret must have at least 32 bytes");
-  const hash = (kind: string, text: string | Uint8Array): Uint8Array =>
-    new Bun.CryptoHasher("sha256", secret).update(kind).update(text).digest().subarray(0, KEY_BYTES);
+  // The state behind the secret and the letter is made once and copied: a third less work for each key.
+  const begun = { d: begin("d"), p: begin("p"), f: begin("f"), b: begin("b") };
+  function begin(kind: string): Bun.CryptoHasher {
+    return new Bun.CryptoHasher("sha256", secret).update(kind);
+  }
+  const hash = (kind: keyof typeof begun, text: string | Uint8Array): Uint8Array => begun[kind].copy().update(text).digest().subarray(0, KEY_BYTES);
   const subject = (kind: "document" | "phone", canonical: string): Uint8Array => {
     const key = hash(kind === "phone" ? "p" : "d", canonical);
     markSubject(key, kind);
