@@ -4,6 +4,7 @@
 import { evaluate } from "./evaluate.ts";
 import { freshness } from "./freshness.ts";
 import { publications } from "./publications.ts";
+import { torture } from "./torture.ts";
 
 export interface BenchResult {
   /** Lines of a table for people. */
@@ -18,7 +19,7 @@ interface Bench {
   readonly run: (option: (name: string, initial: number) => number, progress: (line: string) => void) => Promise<BenchResult>;
 }
 
-const BENCHES: Record<string, Bench> = { evaluate, freshness, publications };
+const BENCHES: Record<string, Bench> = { evaluate, freshness, publications, torture };
 
 function help(): string {
   const lines = Object.entries(BENCHES).flatMap(([name, { question, options }]) => [`  ${name}: ${question}`, ...options.map((o) => `      ${o}`)]);

@@ -3,6 +3,7 @@
 // Not here: evidence; an entry is worth nothing for computing another.
 
 import { open, type Database, type RootDatabase, type Transaction } from "lmdb";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { KEY_BYTES, type DocumentKey, type VenueRule } from "../domain/index.ts";
 import { entryFaultAt } from "./codec.ts";
@@ -49,6 +50,8 @@ export interface EntryWriter extends EntryReader {
   putVenueRules(rules: readonly VenueRule[]): void;
   /** Resolves when everything committed so far is on disk. */
   flushed(): Promise<void>;
+  /** Writes a compacted copy of the newest state into a new folder, while writing goes on. */
+  copyTo(folder: string): Promise<void>;
 }
 
 /** Address space, not disk: the file grows as entries come. */
@@ -116,6 +119,10 @@ export function openEntryWriter(folder: string): EntryWriter {
     },
     flushed: async () => {
       await root.flushed;
+    },
+    copyTo: async (copyFolder) => {
+      mkdirSync(copyFolder, { recursive: true });
+      await root.backup(copyFolder, true);
     },
   };
 }
