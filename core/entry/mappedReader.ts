@@ -4,11 +4,11 @@
 // Not here: the pages (pageMap.ts, treeWalk.ts). Everything but get and getMany is the reference reader's.
 //
 // Why no page can be reused under a read. Lines are those of lmdb 3.5.6's mdb.c.
-// 1. A real read transaction of the library is held; its id T stands in the reader table (3550, mdb_txn_renew0) and T was published only when T's meta
-//    page was whole (5513, at the end of mdb_env_write_meta). Only then are the meta pages read, so the newest one found, M, has an id >= T.
-// 2. A page of M's tree is freed by a later transaction F > M >= T and listed under F (mdb_freelist_save). mdb_page_alloc takes only lists of ids below
-//    the oldest reader (2627 mdb_find_oldest; "last >= oldest" ends the search forwards, and backwards it begins below), hence below T. Pages that a
-//    transaction took and dropped itself ("loose") belong to no committed tree. Pages are written in full before the meta page that leads to them.
+// 1. A real read transaction of the library is held; its id T stands in the reader table (3620, mdb_txn_renew0) and T was published only when T's meta
+//    page was whole (5515, at the end of mdb_env_write_meta). Only then are the meta pages read, so the newest one found, M, has an id >= T.
+// 2. A page of M's tree is freed by a later transaction F > M >= T and listed under F (4206-4219, mdb_freelist_save). mdb_page_alloc takes only lists of ids below
+//    the oldest reader (2623 mdb_find_oldest; 2915 ends the search forwards, and backwards, 2957, it begins below), hence below T. Pages that a
+//    transaction took and dropped itself ("loose") belong to no committed tree. Pages are written in full (5070) before the meta page that leads to them (5089).
 // 3. The next transaction is held before this one is let go, and M is replaced only after that.
 // 4. A meta page read while it is written could show the root of M - 2 beside the id of M. Then M is not published, so T <= M - 1, and what M - 2 needs
 //    was freed by M - 1 at the earliest: protected too. PageMap.newest reads twice, so that this is theory.
