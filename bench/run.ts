@@ -6,6 +6,7 @@ import { freshness } from "./freshness.ts";
 import { policyDiff } from "./policyDiff.ts";
 import { publications } from "./publications.ts";
 import { scan } from "./scan.ts";
+import { torture } from "./torture.ts";
 
 export interface BenchResult {
   /** Lines of a table for people. */
@@ -20,7 +21,7 @@ interface Bench {
   readonly run: (option: (name: string, initial: number) => number, progress: (line: string) => void) => Promise<BenchResult>;
 }
 
-const BENCHES: Record<string, Bench> = { evaluate, freshness, "policy-diff": policyDiff, publications, scan };
+const BENCHES: Record<string, Bench> = { evaluate, freshness, "policy-diff": policyDiff, publications, scan, torture };
 
 function help(): string {
   const lines = Object.entries(BENCHES).flatMap(([name, { question, options }]) => [`  ${name}: ${question}`, ...options.map((o) => `      ${o}`)]);

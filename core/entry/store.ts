@@ -2,8 +2,12 @@
 // Promises: a reader never sees half a transaction; what `flushed` has resolved for survives the loss of the process and of power.
 // Not here: evidence; an entry is worth nothing for computing another.
 
-import { open, type Database, type RootDatabase } from "lmdb";
-import type { DocumentKey, VenueRule } from "../domain/index.ts";
+import { open, type Database, type RootDatabase, type Transaction } from "lmdb";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { KEY_BYTES, type DocumentKey, type VenueRule } from "../domain/index.ts";
+import { entryFaultAt } from "./codec.ts";
+import { addRecord, DAMAGED, NO_ENTRY, type RecordBatch } from "./recordBatch.ts";
 
 /** What the worker says of itself with every beat, for whoever reads entries. */
 export interface Heartbeat {
@@ -20,6 +24,11 @@ export interface Heartbeat {
 export interface EntryReader {
   /** The record of a document, or undefined. Borrowed: valid until the next read. */
   get(key: DocumentKey): Uint8Array | undefined;
+  /**
+   * The records of the first `count` keys of `keys`, one key behind the other, into `batch`. Each is sound: `entryFault` found nothing, else its length is
+   * DAMAGED. Records of one batch may be of different transactions. The batch is the caller's and stays as it is until it is filled again.
+   */
+  getMany(keys: Uint8Array, count: number, batch: RecordBatch): void;
   heartbeat(): Heartbeat | undefined;
   /** The pass rules of all kinds of venue, ascending by time in each; empty: the worker has never run. */
   venueRules(): readonly VenueRule[];
@@ -41,6 +50,8 @@ export interface EntryWriter extends EntryReader {
   putVenueRules(rules: readonly VenueRule[]): void;
   /** Resolves when everything committed so far is on disk. */
   flushed(): Promise<void>;
+  /** Writes a compacted copy of the newest state into a new folder, while writing goes on. */
+  copyTo(folder: string): Promise<void>;
 }
 
 /** Address space, not disk: the file grows as entries come. */
@@ -52,6 +63,40 @@ const VENUE_RULES = "rules";
 /** Opens for reading. @throws when there is no store yet: the worker makes it. */
 export function openEntryReader(folder: string): EntryReader {
   return readerOf(openEnvironment(folder, true));
+}
+
+/** What the mapped reader needs of the store. */
+export interface HeldReader {
+  readonly reader: EntryReader;
+  readonly dataFile: string;
+  /**
+   * Stands in the reader table with the newest transaction from now on, and only then lets go of the one held before; the reader's own reads are of that
+   * transaction or a newer one.
+   */
+  hold(): void;
+  release(): void;
+}
+
+/** Opens for reading, with a transaction that can be held. */
+export function openHeldReader(folder: string): HeldReader {
+  const environment = openEnvironment(folder, true);
+  const { root } = environment;
+  let held: Transaction | undefined;
+  const release = (): void => {
+    held?.done();
+    held = undefined;
+  };
+  return {
+    reader: readerOf(environment),
+    dataFile: join(folder, "data.mdb"),
+    hold() {
+      root.resetReadTxn();
+      const next = root.useReadTransaction();
+      release();
+      held = next;
+    },
+    release,
+  };
 }
 
 export function openEntryWriter(folder: string): EntryWriter {
@@ -74,6 +119,10 @@ export function openEntryWriter(folder: string): EntryWriter {
     },
     flushed: async () => {
       await root.flushed;
+    },
+    copyTo: async (copyFolder) => {
+      mkdirSync(copyFolder, { recursive: true });
+      await root.backup(copyFolder, true);
     },
   };
 }
@@ -101,6 +150,15 @@ function readerOf({ root, entries, meta, venues }: Environment): EntryReader {
       // The shared buffer is larger than the record: only `length` of what comes back is right, so cut it here.
       const shared = entries.getBinaryFast(key) as Uint8Array | undefined;
       return shared?.subarray(0, shared.length);
+    },
+    getMany(keys, count, batch) {
+      batch.usedBytes = 0;
+      for (let i = 0; i < count; i++) {
+        const shared = entries.getBinaryFast(keys.subarray(i * KEY_BYTES, (i + 1) * KEY_BYTES)) as Uint8Array | undefined;
+        if (!shared) batch.lengths[i] = NO_ENTRY;
+        else if (entryFaultAt(shared, 0, shared.length)) batch.lengths[i] = DAMAGED;
+        else addRecord(batch, i, shared.subarray(0, shared.length));
+      }
     },
     heartbeat: () => meta.get(HEARTBEAT),
     venueRules: () => venues.get(VENUE_RULES) ?? [],

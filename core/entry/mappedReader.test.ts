@@ -1,0 +1,203 @@
+// What only a mapped reader can do wrong: page numbers beyond 4 GiB, values across windows, pages that are not what they should be, formats it must refuse.
+
+import { closeSync, cpSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from "node:fs";
+import { join } from "node:path";
+import { open as openEnvironment } from "lmdb";
+import { afterEach, describe, expect, test, vi } from "vitest";
+import { documentKey } from "../../test/keys.ts";
+import { temporaryFolder } from "../../test/support.ts";
+import { encodeEntry } from "./codec.ts";
+import { openMappedEntryReader } from "./mappedReader.ts";
+import { PAGE_BYTES, PageMap, TREE_RECORD_BYTES, type Tree } from "./pageMap.ts";
+import { createRecordBatch } from "./recordBatch.ts";
+import { openEntryWriter, type EntryReader } from "./store.ts";
+import { FAULT, findNamed, FOUND, FOUND_LARGE, offsetOf, TreeWalk, windowOf } from "./treeWalk.ts";
+
+const opened: EntryReader[] = [];
+const tracked = <Store extends EntryReader>(store: Store): Store => {
+  opened.push(store);
+  return store;
+};
+afterEach(async () => {
+  for (const store of opened.splice(0)) await store.close();
+});
+
+const record = (sequence: number, flags = 3): Uint8Array =>
+  encodeEntry({ evidenceSequence: sequence, policyId: 1, regionRevision: 1, registered: true, incomplete: false, negatives: [], shownTests: [], flags: Array.from({ length: flags }, () => ({ flag: "home", rule: "findings", from: 1, until: 2 }) as const) });
+
+/** A closed store with `count` entries; `flags` says how long each is. */
+async function storeOf(count: number, flags: (i: number) => number = () => 3): Promise<string> {
+  const folder = join(temporaryFolder(), "entries");
+  const writer = openEntryWriter(folder);
+  writer.transaction(() => {
+    for (let i = 0; i < count; i++) writer.put(documentKey(i), record(i, flags(i)));
+  });
+  await writer.flushed();
+  await writer.close();
+  return folder;
+}
+
+/** The same pages as the tree of entries and the map they lie in. */
+function treeOf(path: string): { map: PageMap; tree: Tree } {
+  const map = new PageMap(path);
+  const newest = map.newest()!;
+  map.extend(newest.lastPage + 1);
+  const place = findNamed(map, newest, "entries", TREE_RECORD_BYTES);
+  if (typeof place !== "object") throw new Error("no entries");
+  return { map, tree: map.treeAt(place.view, place.at, newest.transaction) };
+}
+
+describe("page numbers", () => {
+  test("of any size that the format can hold lead to a window and an offset without losing a bit", () => {
+    expect([windowOf(0xffff_ffff, 0), offsetOf(0xffff_ffff)]).toEqual([2 ** 18 - 1, (2 ** 14 - 1) * PAGE_BYTES]);
+    expect([windowOf(5, 1), offsetOf(5)]).toEqual([2 ** 18, 5 * PAGE_BYTES]);
+    expect(windowOf(0xffff_ffff, 0xffff)).toBe(2 ** 34 - 1);
+  });
+
+  test.each([2 ** 20 + 7, 3 * 2 ** 20 + 2 ** 14 - 1])("beyond 4 GiB are followed: a leaf in page %i of a sparse file", async (pageNumber) => {
+    const folder = await storeOf(20);
+    const path = join(folder, "data.mdb");
+    const { map, tree } = treeOf(path);
+    expect(tree.depth).toBe(1);
+    const page = readFileSync(path).subarray(tree.root * PAGE_BYTES, (tree.root + 1) * PAGE_BYTES);
+    map.close();
+    page.writeBigUInt64LE(BigInt(pageNumber), 0);
+    const file = openSync(path, "r+");
+    ftruncateSync(file, (pageNumber + 1) * PAGE_BYTES);
+    writeSync(file, page, 0, PAGE_BYTES, pageNumber * PAGE_BYTES);
+    closeSync(file);
+    const large = new PageMap(path);
+    large.extend(pageNumber + 1);
+    const walk = new TreeWalk(large);
+    const key = documentKey(7);
+    walk.find({ ...tree, root: pageNumber }, new DataView(key.buffer, key.byteOffset), 0, 1);
+    expect([walk.outcomes[0], walk.lengths[0]]).toEqual([FOUND, record(7).length]);
+    // The number is compared in full: a page that says it is another one is not followed.
+    walk.find({ ...tree, root: pageNumber - 1 }, new DataView(key.buffer, key.byteOffset), 0, 1);
+    expect(walk.outcomes[0]).toBe(FAULT);
+    walk.find({ ...tree, root: 2 ** 33 + tree.root }, new DataView(key.buffer, key.byteOffset), 0, 1);
+    expect(walk.outcomes[0]).toBe(FAULT);
+    large.close();
+  });
+});
+
+describe("the map", () => {
+  test("answers all by itself: nothing is left to the reference reader, large values and a growing file included", () => {
+    const folder = join(temporaryFolder(), "entries");
+    const writer = tracked(openEntryWriter(folder));
+    const reader = tracked(openMappedEntryReader(folder));
+    const batch = createRecordBatch(64);
+    const keys = Buffer.concat(Array.from({ length: 64 }, (_, i) => documentKey(i * 100)));
+    for (let round = 1; round <= 8; round++) {
+      writer.transaction(() => {
+        for (let i = 0; i < 6400; i++) writer.put(documentKey(i), record(round, i % 500 === 0 ? 250 : i % 9));
+      });
+      reader.refresh();
+      reader.getMany(keys, 64, batch);
+      expect(batch.lengths.every((length, i) => length === 22 + 10 * (i % 5 === 0 ? 250 : (i * 100) % 9))).toBe(true);
+    }
+    expect([reader.fallbacks(), reader.unmappedBecause()]).toEqual([0, undefined]);
+  });
+
+  test("of a compacted copy is read as well", async () => {
+    const folder = join(temporaryFolder(), "entries");
+    const copy = join(temporaryFolder(), "copy");
+    const writer = tracked(openEntryWriter(folder));
+    writer.transaction(() => {
+      for (let i = 0; i < 5000; i++) writer.put(documentKey(i), record(i, i % 700 === 0 ? 250 : 2));
+    });
+    await writer.copyTo(copy);
+    const reader = tracked(openMappedEntryReader(copy));
+    for (let i = 0; i < 5000; i += 7) expect(reader.get(documentKey(i))?.length).toBe(record(i, i % 700 === 0 ? 250 : 2).length);
+    expect(reader.fallbacks()).toBe(0);
+  });
+
+  test("shows a newer state only after a refresh, and never an older one", async () => {
+    const folder = join(temporaryFolder(), "entries");
+    const writer = tracked(openEntryWriter(folder));
+    const reader = tracked(openMappedEntryReader(folder));
+    let last = reader.transaction();
+    for (let round = 1; round <= 50; round++) {
+      writer.put(documentKey(1), record(round, round % 6));
+      reader.refresh();
+      expect(reader.transaction()).toBeGreaterThan(last);
+      last = reader.transaction();
+      expect(reader.get(documentKey(1))?.length).toBe(22 + 10 * (round % 6));
+    }
+    await vi.waitUntil(() => reader.transaction() === last, { timeout: 5000 });
+  });
+});
+
+describe("what is not as it should be", () => {
+  test("is told as a fault, whichever byte of the pages is another one, and nothing outside them is touched", async () => {
+    const folder = await storeOf(400, (i) => (i === 50 ? 250 : 3));
+    const { map, tree } = treeOf(join(folder, "data.mdb"));
+    const walk = new TreeWalk(map);
+    const key = documentKey(50);
+    const keyView = new DataView(key.buffer, key.byteOffset);
+    walk.find(tree, keyView, 0, 1);
+    expect(walk.outcomes[0]).toBe(FOUND_LARGE);
+    const outcomes = new Set<number>();
+    const view = map.windows[0]!;
+    for (const page of [tree.root, Math.floor(walk.offsets[0]! / PAGE_BYTES)]) {
+      for (let at = page * PAGE_BYTES; at < page * PAGE_BYTES + 400; at++) {
+        const before = view.getUint8(at);
+        for (const value of [0, 255, before ^ 1, before ^ 0x80]) {
+          view.setUint8(at, value);
+          walk.find(tree, keyView, 0, 1);
+          outcomes.add(walk.outcomes[0]!);
+        }
+        view.setUint8(at, before);
+      }
+    }
+    expect([...outcomes].sort()).toEqual(expect.arrayContaining([FOUND_LARGE, FAULT]));
+    map.close();
+  });
+
+  test("falls back to the reference reader and is counted: a damaged record", () => {
+    const folder = join(temporaryFolder(), "entries");
+    const writer = tracked(openEntryWriter(folder));
+    const damaged = record(1);
+    damaged[30]! ^= 1;
+    writer.put(documentKey(1), damaged);
+    writer.put(documentKey(2), record(2));
+    const reader = tracked(openMappedEntryReader(folder));
+    expect(reader.get(documentKey(2))?.length).toBe(52);
+    expect(reader.fallbacks()).toBe(0);
+    expect(Buffer.from(reader.get(documentKey(1))!).subarray(0, 52).equals(damaged)).toBe(true);
+    expect(reader.fallbacks()).toBe(1);
+  });
+});
+
+describe("formats", () => {
+  test("pages of another size are left to the reference reader, with the reason", async () => {
+    const folder = join(temporaryFolder(), "entries");
+    const root = openEnvironment({ path: folder, pageSize: 8192 });
+    const entries = root.openDB<Uint8Array, Uint8Array>({ name: "entries", encoding: "binary", keyEncoding: "binary" });
+    root.openDB({ name: "meta", encoding: "json" });
+    root.openDB({ name: "venues", encoding: "json" });
+    await entries.put(documentKey(1), record(1));
+    const reader = tracked(openMappedEntryReader(folder));
+    expect(reader.unmappedBecause()).toContain("8192");
+    expect(reader.get(documentKey(1))?.length).toBe(52);
+    const batch = createRecordBatch(1);
+    reader.getMany(documentKey(1), 1, batch);
+    expect([batch.lengths[0], reader.fallbacks()]).toEqual([52, 0]);
+    await root.close();
+  });
+
+  test.each([
+    ["magic", 24],
+    ["version", 28],
+    ["kind of page", 18],
+  ])("another %s is refused", async (_name, at) => {
+    const folder = await storeOf(3);
+    const other = join(temporaryFolder(), "other");
+    mkdirSync(other);
+    cpSync(join(folder, "data.mdb"), join(other, "data.mdb"));
+    const file = openSync(join(other, "data.mdb"), "r+");
+    writeSync(file, Buffer.of(0x55), 0, 1, at);
+    closeSync(file);
+    expect(new PageMap(join(other, "data.mdb")).formatFault()).toBeDefined();
+  });
+});
