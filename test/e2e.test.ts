@@ -92,6 +92,12 @@ describe("the demo as a newcomer sees it", () => {
     expect(err).toContain(`is in use by process ${service.run.pid}`);
   });
 
+  test("a second worker beside the service's own is refused and names it", async () => {
+    const { status, err } = await cli(["worker", "--data", folder]);
+    expect(status).toBe(2);
+    expect(err).toContain(`is in use by process ${service.childPid("worker")}`);
+  });
+
   test("a port in use is one clear message", async () => {
     const other = temporaryFolder();
     const { status, out, err } = await cli(["demo", "--data", other, "--ingest-port", String(service.run.ingestPort)]);

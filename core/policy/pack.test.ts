@@ -154,6 +154,7 @@ describe("a fault names its line", () => {
     ["an unknown rule, behind others", changed(10, "      bogus: { flag: home }"), 10, "bogus"],
     ["an unknown rule in the second policy, behind another", `${SOUND}      bogus: { flag: home }\n`, 15, "bogus"],
     ["an unknown parameter", changed(9, "      popupNumbers: { numbered: false, colour: red }"), 9, "colour"],
+    ["an alias without its anchor", changed(9, "      popupNumbers: *nowhere"), 9, "nowhere"],
     ["an unknown field of the pack", `${SOUND}colour: red\n`, 15, "colour"],
   ])("%s", (_, text, number, word) => {
     const faults = faultsOf(text);

@@ -4,7 +4,7 @@
 
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { isMap, isNode, isScalar, LineCounter, parseDocument } from "yaml";
+import { isMap, isNode, isScalar, LineCounter, parseDocument, visit } from "yaml";
 import { z } from "zod";
 import { allCounties, FINDING_KINDS, FLAGS, parseInstant, POPUPS, type CountyCode, type Instant, type Interval } from "../domain/index.ts";
 
@@ -136,6 +136,22 @@ export function parsePack(text: string, file: string): PolicyPack {
     throw new PackError(file, faults);
   };
   if (document.errors.length > 0) fail(document.errors.map((e) => ({ line: lines.linePos(e.pos[0]).line, field: "pack", reason: e.message.split("\n")[0] ?? "" })));
+  /** Aliases are followed only here: one without an anchor, or more of them than the library allows, is a fault of the file. */
+  const plain = (): unknown => {
+    try {
+      return document.toJS();
+    } catch (error) {
+      let line = 1;
+      visit(document, {
+        Alias(_, alias) {
+          if (alias.resolve(document) || !alias.range) return undefined;
+          line = lines.linePos(alias.range[0]).line;
+          return visit.BREAK;
+        },
+      });
+      return fail([{ line, field: "pack", reason: error instanceof Error ? error.message : "its aliases can't be followed" }]);
+    }
+  };
   /** The line of the deepest node of `path` that the file has; of a key, where the key stands. */
   const lineOf = (path: readonly PropertyKey[]): number => {
     for (let length = path.length; length >= 0; length--) {
@@ -146,7 +162,7 @@ export function parsePack(text: string, file: string): PolicyPack {
     }
     return 1;
   };
-  const parsed = packSchema.safeParse(document.toJS());
+  const parsed = packSchema.safeParse(plain());
   if (!parsed.success) {
     return fail(
       parsed.error.issues.flatMap((issue) => {

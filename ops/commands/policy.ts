@@ -60,6 +60,13 @@ export async function changes(settings: Settings, say: Say): Promise<boolean> {
   }
 }
 
+/** The account that runs this, by the system's own word: the name in the environment may be missing or another's. */
+function operatorName(): string {
+  const { uid, username } = userInfo();
+  const line = readFileSync("/etc/passwd", "utf8").split("\n").find((entry) => entry.split(":")[2] === String(uid));
+  return line?.split(":")[0] ?? (uid >= 0 ? `uid ${uid}` : username);
+}
+
 /** An operator's word on a change. */
 export async function decide(action: "release" | "reject" | "roll-back", word: string | undefined, settings: Settings, say: Say): Promise<boolean> {
   const change = word === undefined ? undefined : Number(word);
@@ -68,7 +75,7 @@ export async function decide(action: "release" | "reject" | "roll-back", word: s
   const folder = dataFolder(settings.data);
   const clock = folderClock(folder);
   const client = createClient(folder, runningService(folder, settings), clock);
-  const row = { action, ...(change === undefined ? {} : { change }), authority: userInfo().username, ground: settings.ground };
+  const row = { action, ...(change === undefined ? {} : { change }), authority: operatorName(), ground: settings.ground };
   const id = `decision-${action}-${change ?? "newest"}-${now(clock)}-${Math.floor(clock.nowMs() % 1000)}`;
   await client.deliver("decisions", id, JSON.stringify(row), "application/x-ndjson");
   const { entriesChanged } = await applied(client, "decisions", id);

@@ -1,12 +1,13 @@
 // The processes of the service, each the command of its name: wires a room's server to the data folder and the settings.
 
 import { readFileSync } from "node:fs";
+import { setTimeout } from "node:timers/promises";
 import { createKeyring, readRegistry } from "../../core/access/index.ts";
 import { startExplainServer } from "../../core/explain/index.ts";
 import { FEEDS, isFeed, startIngestServer, startWorker, USUAL_LIMITS } from "../../core/ingest/index.ts";
 import { startLookupServer } from "../../core/lookup/index.ts";
 import { beijingPackText } from "../../core/policy/index.ts";
-import { dataFolder, folderClock, readState } from "../dataFolder.ts";
+import { dataFolder, folderClock, lockFolder, readState, type DataFolder } from "../dataFolder.ts";
 import { ownSocket } from "../redis.ts";
 import { UsageError, type Settings } from "../settings.ts";
 
@@ -45,6 +46,7 @@ export async function runRole(role: Role, settings: Settings, say: (line: string
         startExplainServer({ host, port, evidenceFolder: folder.evidence, registry, keyring, sessionSecret: sessionSecret(), clock, log }),
       ),
   };
+  const lock = role === "worker" ? await lockForWorker(folder) : undefined;
   const server = start[role]();
   say(`ready ${server.port}`);
   await new Promise<void>((resolve) => {
@@ -54,6 +56,19 @@ export async function runRole(role: Role, settings: Settings, say: (line: string
     if (!process.stdin.isTTY) process.stdin.once("end", () => resolve()).resume();
   });
   await server.stop();
+  lock?.release();
+}
+
+/** Two workers would each keep the pack in force and its limits in mind, and one would go on with what the other has replaced. The one before may still be ending. */
+async function lockForWorker(folder: DataFolder): Promise<{ release(): void }> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return lockFolder(folder, "worker");
+    } catch (error) {
+      if (attempt === 50) throw error;
+      await setTimeout(100);
+    }
+  }
 }
 
 function listening<Server>(port: number, option: string, host: string, start: (port: number) => Server): Server {
