@@ -67,6 +67,13 @@ export function dataFolder(path: string): DataFolder {
   };
 }
 
+/** The folder of a service that there is: a store that is only read would otherwise be made there. @throws UsageError when there is none. */
+export function existingFolder(path: string): DataFolder {
+  const folder = dataFolder(path);
+  if (!readState(folder)) throw new UsageError(`${folder.path} holds no service yet: fangxing start makes one, or name its folder with --data`);
+  return folder;
+}
+
 /** Makes what is missing. @throws UsageError when the folder can't be written. */
 export function prepareFolder(folder: DataFolder): void {
   try {

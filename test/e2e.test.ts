@@ -1,6 +1,6 @@
 // End to end with real processes: the demo as a newcomer sees it, the way of a fact from feed to gate, and what happens when processes die.
 
-import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { formatInstant, now, residentIdCheck } from "../core/domain/index.ts";
@@ -96,6 +96,15 @@ describe("the demo as a newcomer sees it", () => {
     const { status, err } = await cli(["worker", "--data", folder]);
     expect(status).toBe(2);
     expect(err).toContain(`is in use by process ${service.childPid("worker")}`);
+  });
+
+  test("a folder without a service is one clear message, and nothing is made there", async () => {
+    const nowhere = join(temporaryFolder(), "nowhere");
+    for (const words of [["changes"], ["policy", "list"], ["sign", "tests", "x"]]) {
+      const { status, err } = await cli([...words, "--data", nowhere]);
+      expect([status, err]).toEqual([2, expect.stringContaining("holds no service yet") as string]);
+    }
+    expect(existsSync(nowhere)).toBe(false);
   });
 
   test("a port in use is one clear message", async () => {

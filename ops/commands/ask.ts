@@ -7,7 +7,7 @@ import { openEvidenceReader } from "../../core/evidence/index.ts";
 import { createExplainer, ExplainError } from "../../core/explain/index.ts";
 import { explanationText } from "../../core/policy/index.ts";
 import { consoleSessionRequest, createClient, httpUrl } from "../client.ts";
-import { dataFolder, folderClock } from "../dataFolder.ts";
+import { dataFolder, existingFolder, folderClock } from "../dataFolder.ts";
 import { UsageError, type Settings } from "../settings.ts";
 import { runningService } from "./running.ts";
 
@@ -32,7 +32,7 @@ export async function session(settings: Settings, say: (line: string) => void): 
 /** Prints why a holder has the flags that they have, and what clears each; with --at, as it was decided at an instant. */
 export async function explain(settings: Settings, say: (line: string) => void): Promise<void> {
   const { document } = await readDocument();
-  const folder = dataFolder(settings.data);
+  const folder = existingFolder(settings.data);
   const keyring = createKeyring(readFileSync(folder.documentSecret));
   const evidence = openEvidenceReader(folder.evidence);
   try {

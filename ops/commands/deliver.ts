@@ -5,7 +5,7 @@ import { SingleBar } from "cli-progress";
 import { createKeyring, type RowFault } from "../../core/access/index.ts";
 import { contentTypesOf, FEEDS, isFeed, type Feed } from "../../core/ingest/index.ts";
 import { createClient, localDeliveryHeaders, ServiceError } from "../client.ts";
-import { dataFolder, folderClock, type DataFolder } from "../dataFolder.ts";
+import { dataFolder, existingFolder, folderClock } from "../dataFolder.ts";
 import { UsageError, type Settings } from "../settings.ts";
 import { runningService } from "./running.ts";
 
@@ -71,7 +71,7 @@ export async function signDelivery(words: readonly string[], settings: Settings,
   const [feedName, batchId] = words;
   const feed = feedOf(feedName);
   if (batchId === undefined) throw new UsageError("sign needs a feed and a batch id, and the body on standard input");
-  const folder: DataFolder = dataFolder(settings.data);
+  const folder = existingFolder(settings.data);
   const body = await Bun.stdin.bytes();
   const headers = await localDeliveryHeaders(folder, folderClock(folder), feed, batchId, body);
   for (const [name, value] of Object.entries(headers)) say(`${name}: ${value}`);

@@ -9,7 +9,7 @@ import { openEvidenceReader, type ChangeRecord, type EvidenceReader } from "../.
 import type { BlastReport, ToldCount } from "../../core/ingest/index.ts";
 import { beijingPackText, PackError, parsePack, type PolicyPack } from "../../core/policy/index.ts";
 import { createClient, type BatchState } from "../client.ts";
-import { dataFolder, folderClock, type DataFolder } from "../dataFolder.ts";
+import { dataFolder, folderClock, readState, type DataFolder } from "../dataFolder.ts";
 import { UsageError, type Settings } from "../settings.ts";
 import { measurePack } from "./measure.ts";
 import { runningService } from "./running.ts";
@@ -67,6 +67,18 @@ function operatorName(): string {
   return line?.split(":")[0] ?? (uid >= 0 ? `uid ${uid}` : username);
 }
 
+/** @throws UsageError for a change that there isn't, or that already is what the word would make it. */
+async function refuseIfDone(folder: DataFolder, action: "release" | "reject" | "roll-back", change: number): Promise<void> {
+  const evidence = openEvidenceReader(folder.evidence);
+  try {
+    const record = evidence.change(change);
+    if (!record) throw new UsageError(`there is no change ${change}: fangxing changes lists them`);
+    if (record.state === (action === "release" ? "applied" : "rejected")) throw new UsageError(`nothing to do: change ${change} is ${record.state} already`);
+  } finally {
+    await evidence.close();
+  }
+}
+
 /** An operator's word on a change. */
 export async function decide(action: "release" | "reject" | "roll-back", word: string | undefined, settings: Settings, say: Say): Promise<boolean> {
   const change = word === undefined ? undefined : Number(word);
@@ -74,7 +86,9 @@ export async function decide(action: "release" | "reject" | "roll-back", word: s
   if (settings.ground === null) throw new UsageError(`say on what ground with --ground "…": it is kept with the change`);
   const folder = dataFolder(settings.data);
   const clock = folderClock(folder);
-  const client = createClient(folder, runningService(folder, settings), clock);
+  const run = runningService(folder, settings);
+  if (change !== undefined) await refuseIfDone(folder, action, change);
+  const client = createClient(folder, run, clock);
   const row = { action, ...(change === undefined ? {} : { change }), authority: operatorName(), ground: settings.ground };
   const id = `decision-${action}-${change ?? "newest"}-${now(clock)}-${Math.floor(clock.nowMs() % 1000)}`;
   await client.deliver("decisions", id, JSON.stringify(row), "application/x-ndjson");
@@ -156,6 +170,8 @@ function packFile(file: string | undefined): string {
 }
 
 function openIfThere(folder: DataFolder): EvidenceReader | undefined {
+  // Opening would make a store in an empty folder.
+  if (!readState(folder)) return undefined;
   try {
     return openEvidenceReader(folder.evidence);
   } catch {
