@@ -9,7 +9,7 @@ import { openEvidenceReader, type ChangeRecord, type EvidenceReader } from "../.
 import type { BlastReport, ToldCount } from "../../core/ingest/index.ts";
 import { beijingPackText, PackError, parsePack, type PolicyPack } from "../../core/policy/index.ts";
 import { createClient, type BatchState } from "../client.ts";
-import { dataFolder, folderClock, readState, type DataFolder } from "../dataFolder.ts";
+import { dataFolder, existingFolder, folderClock, readState, type DataFolder } from "../dataFolder.ts";
 import { UsageError, type Settings } from "../settings.ts";
 import { measurePack } from "./measure.ts";
 import { runningService } from "./running.ts";
@@ -42,8 +42,7 @@ export async function policy(words: readonly string[], settings: Settings, say: 
 
 /** Newest changes of rules and regions, held ones first. */
 export async function changes(settings: Settings, say: Say): Promise<boolean> {
-  const evidence = openIfThere(dataFolder(settings.data));
-  if (!evidence) throw new UsageError(`${settings.data} holds no service yet: fangxing start makes one`);
+  const evidence = openEvidence(existingFolder(settings.data));
   try {
     const held = evidence.changes({ limit: 1000, state: "held" });
     const others = evidence.changes({ limit: 20 }).filter((c) => c.state !== "held");
@@ -96,7 +95,6 @@ export async function decide(action: "release" | "reject" | "roll-back", word: s
   const evidence = openEvidenceReader(folder.evidence);
   try {
     const record = change === undefined ? undefined : evidence.change(change);
-    if (change !== undefined && !record) throw new UsageError(`there is no change ${change}: fangxing changes lists them`);
     say(record ? changeLine(record) : `in force: ${evidence.packs().at(-1)?.name ?? "-"} (pack ${evidence.packs().at(-1)?.number ?? 0})`);
     say(`${entriesChanged} entries changed`);
     return true;
@@ -106,8 +104,7 @@ export async function decide(action: "release" | "reject" | "roll-back", word: s
 }
 
 async function listPacks(settings: Settings, say: Say): Promise<boolean> {
-  const evidence = openIfThere(dataFolder(settings.data));
-  if (!evidence) throw new UsageError(`${settings.data} holds no service yet: fangxing start makes one`);
+  const evidence = openEvidence(existingFolder(settings.data));
   try {
     const packs = evidence.packs();
     packs.forEach(({ number, name, fingerprint, from, change }, i) => {
@@ -121,8 +118,7 @@ async function listPacks(settings: Settings, say: Say): Promise<boolean> {
 }
 
 async function diff(text: string, settings: Settings, say: Say): Promise<boolean> {
-  const folder = dataFolder(settings.data);
-  if (!openIfThere(folder)) throw new UsageError(`${settings.data} holds no service yet: fangxing start makes one`);
+  const folder = existingFolder(settings.data);
   const { report, excess, tookMs } = await measurePack(folder, text, settings);
   sayReport(report, say);
   for (const reason of excess) say(`would be held: ${reason}`);
@@ -167,6 +163,13 @@ function packFile(file: string | undefined): string {
     throw error;
   }
   return text;
+}
+
+/** @throws UsageError when the worker hasn't made the store yet. */
+function openEvidence(folder: DataFolder): EvidenceReader {
+  const evidence = openIfThere(folder);
+  if (!evidence) throw new UsageError(`${folder.path} has no evidence yet: wait until its service is ready`);
+  return evidence;
 }
 
 function openIfThere(folder: DataFolder): EvidenceReader | undefined {
