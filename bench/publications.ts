@@ -340,7 +340,7 @@ function report({ positions }: History, holds: readonly Hold[], rows: readonly R
   const hours = holds.map(hoursOf);
   const total = hours.reduce((sum, h) => sum + h, 0);
   const worst = Math.max(0, ...hours);
-  const isHard = ({ kind, size }: Row): boolean => kind !== "second, the first small" && (size === undefined || size >= HARD_SIZE);
+  const isHard = ({ size }: Row): boolean => size === undefined || size >= HARD_SIZE;
   const hardFreeing = rows.filter(isHard).reduce((sum, row) => sum + row.freeing, 0);
   const mean = ({ holders, tried }: Row): number => Math.round((holders / tried) * 100) / 100;
   const date = (at: Instant): string => formatInstant(at).slice(0, 13);
@@ -365,7 +365,7 @@ function report({ positions }: History, holds: readonly Hold[], rows: readonly R
       ].join(" "),
     ),
     `not tried: ${alike} pairs whose areas are the same to ${SAME_SHARE * 100} %`,
-    `cuts of 20 % or more, single or in pairs of such, and cuts that lose a province of ${HARD_PROVINCE} areas: ${hardFreeing} freed anybody`,
+    `cuts of 20 % or more, single or behind another cut of any size, and cuts that lose a province of ${HARD_PROVINCE} areas: ${hardFreeing} freed anybody`,
   ];
   const json = {
     bench: "publications",

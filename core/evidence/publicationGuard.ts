@@ -27,10 +27,10 @@ const LINES = {
   tail: { share: 0.03, least: 10 },
 } as const;
 
-/** How much further the lines lie against the list that was in force before the last one; two whole steps would be 2. */
-const EARLIER_STEPS = 1.5;
+/** The list in force before the last one is compared too, as long as it is no older than this. */
 const EARLIER_AGE = 3.5 * DAY;
-const TWO_STEPS = 2;
+/** Between the first and the third held list in a row the lines lie so many times as far; not in lists shorter than `short`, where a cut is a few areas. */
+const ROW_STEPS = { long: 1.5, short: 60 } as const;
 
 /** Areas that no list names any more are remembered for so long, so that one that comes back is not taken for a new one. */
 const REMEMBERED = 7 * DAY;
@@ -92,7 +92,7 @@ interface Memory {
 /** What the publications so far come to. Never changed; hand it on from one `judge` to the next. */
 export interface GuardState {
   readonly inForce: Listing | null;
-  /** In force before, unless `inForce` was confirmed or released: a small cut that passed must not hide a larger one behind it. */
+  /** In force before, or what confirmed `inForce`; none if an operator released it. A small cut that passed must not hide a larger one behind it. */
   readonly earlier: Listing | null;
   /** Held since `inForce` was published, oldest first; only the newest few. */
   readonly held: readonly HeldPublication[];
@@ -131,22 +131,26 @@ export function judge(state: GuardState, next: JudgedPublication): Judgement {
   if (mark === "released") return enforce([], null);
   const doubts = state.inForce ? doubtsAbout(state.inForce, listing) : [];
   const { earlier } = state;
-  if (doubts.length === 0 && earlier && publishedAt - earlier.publishedAt <= EARLIER_AGE) doubts.push(...doubtsAbout(earlier, listing, EARLIER_STEPS));
+  if (doubts.length === 0 && earlier && publishedAt - earlier.publishedAt <= EARLIER_AGE) doubts.push(...doubtsAbout(earlier, listing));
   if (mark !== null) doubts.push({ kind: mark, lost: 0, of: 0 });
   if (doubts.length === 0) return enforce([], state.inForce);
-  if (mark !== "gain" && isConfirmed(state.held, listing)) return enforce(doubts, null);
+  const agreeing = mark === "gain" ? undefined : confirming(state.held, listing);
+  if (agreeing) return enforce(doubts, agreeing);
   const held = [...state.held.slice(1 - HELD_MAX), { publishedAt, doubts, listing }];
   return { state: { ...state, held, memory }, outcome: "held", doubts, confirmed: false };
 }
 
-/** By one held publication with the same areas, no large province missing; or as the third of a row of which each follows from those before without a doubt. */
-function isConfirmed(held: readonly HeldPublication[], next: Listing): boolean {
+/** A held publication with the same areas, no large province missing; or the second of three in a row of which each follows from those before without a doubt. */
+function confirming(held: readonly HeldPublication[], next: Listing): Listing | undefined {
   const older = held.map((h) => h.listing).filter((h) => h.publishedAt + CONFIRMED_AFTER <= next.publishedAt);
-  if (older.some((h) => sameShare(h.areas, next.areas) >= SAME_SHARE && !lossBetween(h, next).provinces.some((p) => p.left === 0 && p.areas >= LARGE_PROVINCE))) return true;
+  const same = older.findLast((h) => sameShare(h.areas, next.areas) >= SAME_SHARE && !lossBetween(h, next).provinces.some((p) => p.left === 0 && p.areas >= LARGE_PROVINCE));
+  if (same) return same;
   const row = older.slice(-ROW_MAX);
-  return row
-    .filter((second) => doubtsAbout(second, next).length === 0)
-    .some((second) => row.some((first) => first.publishedAt + CONFIRMED_AFTER <= second.publishedAt && doubtsAbout(first, second).length === 0 && doubtsAbout(first, next, TWO_STEPS).length === 0));
+  const follows = (first: Listing, second: Listing): boolean =>
+    first.publishedAt + CONFIRMED_AFTER <= second.publishedAt &&
+    doubtsAbout(first, second).length === 0 &&
+    doubtsAbout(first, next, first.areas.length < ROW_STEPS.short ? 1 : ROW_STEPS.long).length === 0;
+  return row.findLast((second) => doubtsAbout(second, next).length === 0 && row.some((first) => follows(first, second)));
 }
 
 /** What is unusual about `next` for whoever holds `before` to be true. Over `steps` the lines lie as many times as far; a province needs `least` to their power. */
