@@ -111,7 +111,7 @@ export function readState(folder: DataFolder): FolderState | undefined {
   return state;
 }
 
-const FORMAT = 2;
+const FORMAT = 3;
 
 export function writeState(folder: DataFolder, state: FolderState): void {
   writePrivate(join(folder.path, "folder.json"), `${JSON.stringify(state, null, 2)}\n`);

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { KEY_BYTES, keyOf, keyText, subjectKind, type Document } from "../domain/index.ts";
+import { KEY_BYTES, keyOf, keyText, residentIdCheck, subjectKind, type Document } from "../domain/index.ts";
 import { createKeyring } from "./keyring.ts";
 
 const secret = (fill: number, length = 32): Uint8Array => new Uint8Array(length).fill(fill);
@@ -64,6 +64,23 @@ describe("keys", () => {
         expect(subjectKind(ring.phoneKey({ canonical: text }))).toBe("phone");
       }),
     );
+  });
+  test("of identity numbers straight from bytes are those of their documents", () => {
+    fc.assert(
+      fc.property(fc.constantFrom("11", "65", "81", "83", "90"), fc.nat({ max: 99_999_999 }), fc.nat({ max: 5 }), (province, rest, at) => {
+        const first17 = `${province}0101${String(rest).padStart(11, "0")}`;
+        const number = first17 + residentIdCheck(first17);
+        const bytes = Buffer.from(`${" ".repeat(at)}${number}`);
+        const keys = new Uint8Array(3 * KEY_BYTES);
+        ring.identityKey(bytes, at, keys, KEY_BYTES);
+        const canonical = `${/^8[123]/.test(number) ? "residence-permit" : "resident-id"}|${number}`;
+        expect(keys.subarray(KEY_BYTES, 2 * KEY_BYTES)).toEqual(Uint8Array.from(ring.documentKey(document(canonical))));
+        expect([...keys.subarray(0, KEY_BYTES), ...keys.subarray(2 * KEY_BYTES)].every((b) => b === 0)).toBe(true);
+      }),
+    );
+  });
+  test("of a text that no document has are refused before they could run over", () => {
+    expect(() => ring.documentKey(document("a".repeat(30_000)))).toThrow(RangeError);
   });
   test("survive the way through a short string and back", () => {
     fc.assert(

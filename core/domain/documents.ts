@@ -42,6 +42,8 @@ const PROVINCES = new Set(
   "11 12 13 14 15 21 22 23 31 32 33 34 35 36 37 41 42 43 44 45 46 50 51 52 53 54 61 62 63 64 65 71 81 82 83".split(" "),
 );
 
+const IS_PROVINCE = Uint8Array.from({ length: 100 }, (_, code) => (PROVINCES.has(String(code)) ? 1 : 0));
+
 /** The check character of the first 17 digits of a resident ID (GB 11643-1999, ISO 7064 MOD 11-2). */
 export function residentIdCheck(first17: string): string {
   let sum = 0;
@@ -51,34 +53,58 @@ export function residentIdCheck(first17: string): string {
 
 const DAYS_OF_MONTHS = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] as const;
 
-/** Whether a text is 17 digits and a digit or X. */
-function hasIdentityForm(number: string): boolean {
-  if (number.length !== 18) return false;
-  for (let i = 0; i < 17; i++) if (!isDigit(number.charCodeAt(i))) return false;
-  return number.endsWith("X") || isDigit(number.charCodeAt(17));
+/** Length of an identity number. */
+export const IDENTITY_BYTES = 18;
+const ZERO = 48;
+const X = 88;
+
+/** Whether 18 bytes from `at` are 17 digits and a digit or X. */
+function hasIdentityForm(bytes: Uint8Array, at: number): boolean {
+  for (let i = at; i < at + 17; i++) if (!isDigit(bytes[i]!)) return false;
+  return bytes[at + 17] === X || isDigit(bytes[at + 17]!);
 }
 
 function isDigit(code: number): boolean {
   return code >= 48 && code <= 57;
 }
 
-/** Whether a number is an 18-character identity number (GB 11643): on the way of every scan, hence arithmetic alone. What is wrong with one, residentIdFault says. */
-function isIdentityNumber(number: string): boolean {
-  if (!hasIdentityForm(number) || residentIdCheck(number) !== number[17]) return false;
-  const at = (from: number, length: number): number => {
-    let value = 0;
-    for (let i = from; i < from + length; i++) value = value * 10 + number.charCodeAt(i) - 48;
-    return value;
-  };
-  const [year, month, day] = [at(6, 4), at(10, 2), at(12, 2)];
+/**
+ * Whether 18 bytes of ASCII from `at` are an identity number (GB 11643): on the way of every scan, hence arithmetic alone. What is wrong with one, residentIdFault
+ * says.
+ */
+export function isIdentityNumberAt(bytes: Uint8Array, at: number): boolean {
+  if (!hasIdentityForm(bytes, at)) return false;
+  let sum = 0;
+  for (let i = 0; i < 17; i++) sum += (bytes[at + i]! - ZERO) * RESIDENT_ID_WEIGHTS[i]!;
+  if (RESIDENT_ID_CHECKS.charCodeAt(sum % 11) !== bytes[at + 17]) return false;
+  const year = twoDigits(bytes, at + 6) * 100 + twoDigits(bytes, at + 8);
+  const month = twoDigits(bytes, at + 10);
+  const day = twoDigits(bytes, at + 12);
   const isLeap = year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0);
   const days = (DAYS_OF_MONTHS[month - 1] ?? 0) + (month === 2 && isLeap ? 1 : 0);
-  return PROVINCES.has(number.slice(0, 2)) && year >= 1800 && day >= 1 && day <= days;
+  return IS_PROVINCE[twoDigits(bytes, at)] === 1 && year >= 1800 && day >= 1 && day <= days;
+}
+
+function twoDigits(bytes: Uint8Array, at: number): number {
+  return bytes[at]! * 10 + bytes[at + 1]! - ZERO * 11;
+}
+
+const identity = new Uint8Array(IDENTITY_BYTES);
+
+/** Puts a text of 18 characters into `identity`. @returns whether it is such a text, of ASCII. */
+function writeIdentity(number: string): boolean {
+  if (number.length !== IDENTITY_BYTES) return false;
+  for (let i = 0; i < IDENTITY_BYTES; i++) {
+    const code = number.charCodeAt(i);
+    if (code > 0x7f) return false;
+    identity[i] = code;
+  }
+  return true;
 }
 
 /** Why a number is no 18-character identity number (GB 11643), or undefined when it is one. */
 function residentIdFault(number: string): string | undefined {
-  if (isIdentityNumber(number)) return undefined;
+  if (writeIdentity(number) && isIdentityNumberAt(identity, 0)) return undefined;
   if (/^\d{15}$/.test(number)) return "has 15 digits: numbers of the first generation are no longer valid, use the 18 characters of the card";
   if (!/^\d{17}[\dX]$/.test(number)) return "must be 17 digits and a check character (0-9 or X)";
   if (!PROVINCES.has(number.slice(0, 2))) return "begins with digits that are no province of GB/T 2260";
@@ -108,8 +134,18 @@ function permanentResidenceFault(number: string): string | undefined {
 
 /** One number is one document, whichever card it was read from: cards that carry a number of GB 11643 get the type which that number says. */
 function canonicalType(type: DocumentType, number: string): DocumentType {
-  if (!hasIdentityForm(number) || number.startsWith("9")) return type;
-  return /^8[123]/.test(number) ? "residence-permit" : "resident-id";
+  if (!writeIdentity(number) || !hasIdentityForm(identity, 0) || number.startsWith("9")) return type;
+  return IDENTITY_TYPES[identityPrefixAt(identity, 0)];
+}
+
+/** The type that an identity number's first two digits say: 81 to 83 are residence permits for Hong Kong, Macau and Taiwan. */
+const IDENTITY_TYPES = ["resident-id", "residence-permit"] as const;
+/** What stands before the number in the canonical text. */
+export const IDENTITY_PREFIXES = IDENTITY_TYPES.map((type) => `${type}|`);
+
+/** Which of them belongs to the identity number at `at`. */
+export function identityPrefixAt(bytes: Uint8Array, at: number): 0 | 1 {
+  return bytes[at] === ZERO + 8 && bytes[at + 1]! >= ZERO + 1 && bytes[at + 1]! <= ZERO + 3 ? 1 : 0;
 }
 
 function pattern(number: string, form: RegExp, words: string): string | undefined {
