@@ -6,7 +6,7 @@ export interface SipHash {
   /** Where texts, keys and results lie. */
   readonly memory: Uint8Array;
   /** Hashes `length` bytes of the memory from `at` under the 16 bytes at `key`; the result's 16 bytes go to `to`. */
-  hash(at: number, length: number, key: number, to: number): void;
+  readonly hash: (at: number, length: number, key: number, to: number) => void;
 }
 
 export const SIPHASH_BYTES = 16;
