@@ -412,7 +412,7 @@ describe("evaluation", () => {
         const anew = evaluatorOf(history)({ ...history, facts: history.facts.toReversed() });
         for (const asked of [writtenAt, ...later.map((s) => writtenAt + s), ...edges.flatMap((e) => [e - 1, e])]) {
           if (asked < writtenAt) continue;
-          readEntryAt(bytes, asked, state);
+          readEntryAt(bytes, 0, asked, state);
           expectSame({ ...state, asked }, { ...stateOf(anew, asked), asked });
         }
       }),
@@ -428,7 +428,7 @@ describe("evaluation", () => {
     const bytes = encodeEntry(entryOf(verdict, { evidenceSequence: 1, policyId: 1, regionRevision: 1 }, at("2022-03-01T00:00:00")));
     const state: EntryState = { flags: 0, incomplete: false, shownDay: null, issuedAt: 0 };
     for (const asked of [at("2022-03-01T00:00:00"), at("2022-03-01T00:00:30"), at("2022-03-10T00:00:00")]) {
-      readEntryAt(bytes, asked, state);
+      readEntryAt(bytes, 0, asked, state);
       expect(state).toEqual(incomplete ? { flags: 0, incomplete, shownDay: null, issuedAt: 0 } : stateOf(verdict, asked));
     }
   });
@@ -651,10 +651,24 @@ describe("an affected county (POLICY §0)", () => {
     const days = infections.filter((i) => Math.max(startOfDay(i.day), i.knownFrom) <= instantAsked).map((i) => i.day);
     if (days.length === 0) return false;
     const lastDay = Math.max(...days);
-    const turnedLow = held.some((i) => i.until <= instantAsked && i.until > startOfDay(lastDay + 1));
+    const remains = held.some((i) => contains(i, instantAsked));
+    const turnedLow = !remains && held.some((i) => i.until <= instantAsked && i.until > startOfDay(lastDay + 1));
     return instantAsked < windowEnd({ lastDay, windowDays }) && !turnedLow;
   }
 
+  test("that holds an area again has not turned low-risk, also before held areas count by themselves", () => {
+    const day = (at("2021-10-23T00:00:00") + 8 * HOUR) / DAY;
+    const held = [
+      { from: at("2021-08-06T00:00:00"), until: at("2021-10-24T06:00:00") },
+      { from: at("2021-10-24T12:00:00"), until: at("2021-10-26T00:00:00") },
+    ];
+    const risk = { held, infections: [{ county: 310115, day, count: 1, knownFrom: startOfDay(day) }] };
+    const { reasons } = evaluateWith(historyOf({ 310115: risk }))({ registered: true, facts: [trip({ from: at("2021-10-20T00:00:00"), to: at("2021-10-25T00:00:00") })] });
+    expect(timedFlags(reasons.filter((r) => r.rule === "affectedCounty"))).toMatchObject([
+      { flag: "popup-0", from: at("2021-10-24T00:00:00"), until: at("2021-10-24T06:00:00") },
+      { flag: "popup-0", from: at("2021-10-24T12:00:00"), until: at("2021-10-26T00:00:00") },
+    ]);
+  });
   test("raises pop-up 1 for whoever is there at exactly the instants of the definition, under the number of the time, for any history", () => {
     fc.assert(
       fc.property(countyRisk, instant, fc.nat({ max: 30 }), (risk, somewhen, days) => {
