@@ -23,7 +23,7 @@ import {
   type Test,
 } from "../core/domain/index.ts";
 import { encodeEntry, entryFault, entryOf, readEntryAt, type EntryState } from "../core/entry/index.ts";
-import { answerOf, compileVenues } from "../core/lookup/index.ts";
+import { answerOf, compileVenues, fieldsOf } from "../core/lookup/index.ts";
 import { beijingPack, createEvaluator, venueRules } from "../core/policy/index.ts";
 
 interface Vector {
@@ -87,8 +87,8 @@ function answerAt({ at, facts, venue = "venue", receipt = false }: Vector): obje
   const bytes = encodeEntry(entryOf(verdict, { evidenceSequence: 1, policyId: 0, regionRevision: 0 }, nowS));
   expect(entryFault(bytes)).toBeUndefined();
   const state: EntryState = { flags: 0, incomplete: false, shownDay: null, issuedAt: 0 };
-  readEntryAt(bytes, nowS, state);
-  return answerOf(state, venues.at(venue, nowS), nowS * 1000, receipt);
+  readEntryAt(bytes, 0, nowS, state);
+  return fieldsOf(answerOf(state, venues.at(venue, nowS), nowS, receipt));
 }
 
 function factsOf({

@@ -196,7 +196,7 @@ describe("readEntryAt", () => {
   test("says of any entry at any instant what the decoded entry says", () => {
     fc.assert(
       fc.property(ordered, u32, (x, at) => {
-        readEntryAt(encodeEntry(x), at, state);
+        readEntryAt(encodeEntry(x), 0, at, state);
         expect(state).toEqual(expectedState(x, at));
       }),
     );
@@ -208,7 +208,7 @@ describe("readEntryAt", () => {
         const edges = [...x.flags.slice(0, 8).flatMap((f) => [f.from, f.until]), ...x.shownTests.slice(0, 8).map((s) => s.from), ...x.negatives.map((t) => t.issuedAt)];
         for (const at of edges.flatMap((e) => [e - 1, e, e + 1])) {
           if (at < 0) continue;
-          readEntryAt(bytes, at, state);
+          readEntryAt(bytes, 0, at, state);
           expect(state).toEqual(expectedState(x, at));
         }
       }),
@@ -216,22 +216,22 @@ describe("readEntryAt", () => {
   });
   test("a flag is active from its first second on and no longer in its last", () => {
     const bytes = encodeEntry({ ...BARE, flags: [home(100, 200)] });
-    const active = [99, 100, 199, 200].map((at) => (readEntryAt(bytes, at, state), state.flags));
+    const active = [99, 100, 199, 200].map((at) => (readEntryAt(bytes, 0, at, state), state.flags));
     expect(active).toEqual([0, 64, 64, 0]);
   });
   test("nothing of the state before is left over", () => {
     Object.assign(state, { flags: 4095, incomplete: true, shownDay: 7, issuedAt: 9 });
-    readEntryAt(encodeEntry(BARE), 5, state);
+    readEntryAt(encodeEntry(BARE), 0, 5, state);
     expect(state).toEqual({ flags: 0, incomplete: false, shownDay: null, issuedAt: 0 });
   });
   test("the newest negative test's issue is told, not its sample, from that issue on; until then the one before", () => {
     const bytes = encodeEntry({ ...BARE, negatives: [{ sampledAt: 1, issuedAt: 100 }, { sampledAt: 50, issuedAt: 0x8000_0000 }, { sampledAt: 60, issuedAt: FOREVER }] });
-    const told = [99, 100, 0x8000_0000 - 1, 0x8000_0000, FOREVER - 1, FOREVER].map((at) => (readEntryAt(bytes, at, state), state.issuedAt));
+    const told = [99, 100, 0x8000_0000 - 1, 0x8000_0000, FOREVER - 1, FOREVER].map((at) => (readEntryAt(bytes, 0, at, state), state.issuedAt));
     expect(told).toEqual([0, 100, 100, 0x8000_0000, 0x8000_0000, FOREVER]);
   });
   test("each of the twelve flags has the bit of its number", () => {
     FLAGS.forEach((flag, i) => {
-      readEntryAt(encodeEntry({ ...BARE, flags: [{ ...home(5, 9), flag }] }), 5, state);
+      readEntryAt(encodeEntry({ ...BARE, flags: [{ ...home(5, 9), flag }] }), 0, 5, state);
       expect(state.flags).toBe(2 ** i);
     });
   });

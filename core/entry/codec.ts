@@ -214,26 +214,26 @@ export interface EntryState {
 }
 
 /**
- * The state of a sound record at `at`, without building an Entry. Writes into `state`, which the caller owns and reuses.
+ * The state at `at` of the sound record that begins at `start`, without building an Entry. Writes into `state`, which the caller owns and reuses.
  * Call entryFault first.
  */
-export function readEntryAt(bytes: Uint8Array, at: Instant, state: EntryState): void {
-  let position = HEADER_BYTES;
+export function readEntryAt(bytes: Uint8Array, start: number, at: Instant, state: EntryState): void {
+  let position = start + HEADER_BYTES;
   let issuedAt = 0;
-  for (let i = bytes[21]!; i > 0; i--, position += TEST_BYTES) {
+  for (let i = bytes[start + 21]!; i > 0; i--, position += TEST_BYTES) {
     const issue = u32(bytes, position + 4);
     if (issue <= at) issuedAt = issue;
   }
   let shownDay = NO_DAY;
-  for (let i = bytes[20]!; i > 0; i--, position += STEP_BYTES) {
+  for (let i = bytes[start + 20]!; i > 0; i--, position += STEP_BYTES) {
     if (u32(bytes, position) <= at) shownDay = bytes[position + 4]! | (bytes[position + 5]! << 8);
   }
   let flags = 0;
-  for (let i = flagCount(bytes); i > 0; i--, position += FLAG_BYTES) {
+  for (let i = flagCount(bytes, start); i > 0; i--, position += FLAG_BYTES) {
     if (u32(bytes, position + 2) <= at && at < u32(bytes, position + 6)) flags |= 1 << bytes[position]!;
   }
   state.flags = flags;
-  state.incomplete = (bytes[1]! & INCOMPLETE) !== 0;
+  state.incomplete = (bytes[start + 1]! & INCOMPLETE) !== 0;
   state.shownDay = shownDay === NO_DAY ? null : shownDay;
   state.issuedAt = issuedAt;
 }

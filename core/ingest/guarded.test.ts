@@ -25,7 +25,7 @@ function flagsOf(stores: Stores, n: number, at: Instant = stores.clock.seconds):
   const record = stores.entries.get(keyOfDocument(n))!;
   expect(typeof decodeEntry(record)).toBe("object");
   const state: EntryState = { flags: 0, incomplete: false, shownDay: null, issuedAt: 0 };
-  readEntryAt(record, at, state);
+  readEntryAt(record, 0, at, state);
   return FLAGS.filter((_, i) => (state.flags & (1 << i)) !== 0);
 }
 const numbers = (from: number, count: number): number[] => Array.from({ length: count }, (_, i) => from + i);

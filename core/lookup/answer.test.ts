@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { instant, NOW } from "../../test/ingestSupport.ts";
 import { dayOf, FLAGS, FOREVER, maskNumber, RESTRICTING, type Flag, type VenueRule } from "../domain/index.ts";
 import type { EntryState } from "../entry/index.ts";
-import { ANSWER_BYTES, answerOf, answerText, UNKNOWN_HOLDER, type Answer } from "./answer.ts";
+import { ANSWER_BYTES, answerOf, answerText, fieldsOf, UNKNOWN_HOLDER, type Answer, type AnswerFields } from "./answer.ts";
 import { compileVenueRule, compileVenues, flagBit, lacksTest } from "./venues.ts";
 
 const VALIDITY = { from: instant("2020-03-01T00:00:00+08:00"), until: instant("2022-12-20T00:00:00+08:00") };
@@ -15,15 +15,16 @@ function stateOf(flags: readonly Flag[], over: Partial<EntryState> = {}): EntryS
   return { flags: flags.reduce((bits, flag) => bits | (1 << FLAGS.indexOf(flag)), 0), incomplete: false, shownDay: null, issuedAt: 0, ...over };
 }
 /** As a gate asks: the rule of its venue at that time, if any. */
-const ask = (flags: readonly Flag[], over: Partial<EntryState> = {}, rule: VenueRule = USUAL, nowMs = NOW_MS): Answer =>
-  answerOf(stateOf(flags, over), compileVenues([rule]).at(rule.venue, Math.floor(nowMs / 1000)), nowMs);
+const answer = (flags: readonly Flag[], over: Partial<EntryState> = {}, rule: VenueRule = USUAL, nowMs = NOW_MS): Answer =>
+  answerOf(stateOf(flags, over), compileVenues([rule]).at(rule.venue, Math.floor(nowMs / 1000)), Math.floor(nowMs / 1000));
+const ask = (...question: Parameters<typeof answer>): AnswerFields => fieldsOf(answer(...question));
 
 /** All 4,096 sets of flags. */
 const ALL_SETS: readonly (readonly Flag[])[] = Array.from({ length: 2 ** FLAGS.length }, (_, bits) => FLAGS.filter((_flag, i) => (bits >> i) % 2 === 1));
 
 describe("what the policy says, case by case", () => {
   const green = { pass: true, reason: null, status: "clear", popups: [], unconfirmed: false, commuter: false, testAgeDays: null } as const;
-  test.each<[string, readonly Flag[], Partial<Answer>]>([
+  test.each<[string, readonly Flag[], Partial<AnswerFields>]>([
     ["nothing known against the holder", [], {}],
     ["a commuter", ["commuter"], { commuter: true }],
     ["nobody has told of the holder", ["unconfirmed"], { pass: false, reason: "unconfirmed", status: null, unconfirmed: true }],
@@ -44,12 +45,12 @@ describe("what the policy says, case by case", () => {
 
 describe("every combination of flags", () => {
   /** The specification again, in the words of POLICY §0 and §1: pass = clear, no active pop-up, and the venue's rule met. */
-  function specified(flags: readonly Flag[], stops: readonly Flag[]): Answer {
+  function specified(flags: readonly Flag[], stops: readonly Flag[]): AnswerFields {
     const has = (flag: Flag): boolean => flags.includes(flag);
     const popups = [0, 1, 2, 3, 4, 5].filter((n) => has(`popup-${n}` as Flag));
     const colour = has("central") ? "central" : has("home") ? "home" : "clear";
     const isShown = colour !== "clear" || (popups.length === 0 && !has("unconfirmed"));
-    const against: [Answer["reason"], boolean][] = [
+    const against: [AnswerFields["reason"], boolean][] = [
       ["status", colour !== "clear"],
       ["popup", popups.length > 0],
       ["unconfirmed", has("unconfirmed")],
@@ -126,7 +127,7 @@ describe("the age of the test", () => {
 
 describe("a holder of whom there is no entry", () => {
   test("is unconfirmed and does not pass", () => {
-    expect(answerOf(UNKNOWN_HOLDER, compileVenueRule(USUAL), NOW_MS)).toEqual(ask(["unconfirmed"]));
+    expect(fieldsOf(answerOf(UNKNOWN_HOLDER, compileVenueRule(USUAL), NOW))).toEqual(ask(["unconfirmed"]));
   });
 });
 
@@ -204,7 +205,7 @@ describe("a venue that asks for a test of the last 48 hours (POLICY §0, §2.3)"
   });
   test("lets a receipt stand for nothing but the test", () => {
     const rule = compileVenueRule({ ...BOARDING, acceptsReceipt: true });
-    for (const flags of ALL_SETS) expect(answerOf(stateOf(flags), rule, NOW_MS, true)).toEqual(ask(flags));
+    for (const flags of ALL_SETS) expect(fieldsOf(answerOf(stateOf(flags), rule, NOW, true))).toEqual(ask(flags));
   });
   test("tells its reason last, and the holder's green status beside it", () => {
     expect(ask([], {}, BOARDING)).toMatchObject({ pass: false, reason: "venue-rule", status: "clear" });
@@ -254,28 +255,28 @@ describe("the text of an answer", () => {
     for (const flags of ALL_SETS) {
       for (const shownDay of [null, 0, dayOf(NOW)]) {
         for (const masked of MASKED) {
-          const text = answerText(ask(flags, { shownDay }), masked, LATEST_MS);
+          const text = answerText(answer(flags, { shownDay }), masked, LATEST_MS);
           expect(Buffer.byteLength(text)).toBe(ANSWER_BYTES);
         }
       }
     }
   });
   test("has that length also without policy and for an incomplete entry", () => {
-    for (const answer of [ask([], {}, USUAL, 0), ask([], { incomplete: true }), answerOf(UNKNOWN_HOLDER, compileVenueRule(USUAL), NOW_MS)]) {
-      expect(Buffer.byteLength(answerText(answer, MASKED[1]!, NOW_MS))).toBe(ANSWER_BYTES);
+    for (const one of [answer([], {}, USUAL, 0), answer([], { incomplete: true }), answerOf(UNKNOWN_HOLDER, compileVenueRule(USUAL), NOW)]) {
+      expect(Buffer.byteLength(answerText(one, MASKED[1]!, NOW_MS))).toBe(ANSWER_BYTES);
     }
   });
   test("is one line of JSON with every field, in the wire's order", () => {
     for (const flags of [[], ["unconfirmed"], ["popup-1", "central"]] as Flag[][]) {
-      const text = answerText(ask(flags), "11**************2X", NOW_MS);
+      const text = answerText(answer(flags), "11**************2X", NOW_MS);
       expect(Object.keys(JSON.parse(text) as object)).toEqual(FIELDS);
       expect(text).toMatch(/^\{[^\n]*\} *\n$/);
     }
   });
   test("tells what the answer is, until when, and what time it is here", () => {
-    const answer = ask(["popup-4"], { shownDay: dayOf(NOW) - 3 });
-    expect(JSON.parse(answerText(answer, "11**************2X", NOW_MS + 123))).toEqual({
-      ...answer,
+    const one = answer(["popup-4"], { shownDay: dayOf(NOW) - 3 });
+    expect(JSON.parse(answerText(one, "11**************2X", NOW_MS + 123))).toEqual({
+      ...fieldsOf(one),
       document: "11**************2X",
       validUntil: "2022-06-10T00:00:00+08:00",
       serverTime: "2022-06-09T07:30:00.123+08:00",
@@ -286,6 +287,6 @@ describe("the text of an answer", () => {
     ["2022-06-10T00:00:00+08:00", "2022-06-11T00:00:00+08:00"],
     ["2022-12-31T12:00:00+08:00", "2023-01-01T00:00:00+08:00"],
   ])("at %s is valid until %s", (at, until) => {
-    expect(JSON.parse(answerText(ask([]), "**", instant(at) * 1000))).toMatchObject({ validUntil: until });
+    expect(JSON.parse(answerText(answer([]), "**", instant(at) * 1000))).toMatchObject({ validUntil: until });
   });
 });

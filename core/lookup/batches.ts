@@ -3,9 +3,11 @@
 // Not here: one scan (scan.ts), the layout of records (records.ts).
 
 import { pack, unpack } from "msgpackr";
-import { formatInstant, formatMs, isRefusal, startOfDay, dayOf, type Refusal } from "../domain/index.ts";
-import type { Look, Looked } from "./look.ts";
-import { answerRecords, QUESTION_BYTES } from "./records.ts";
+import { isRefusal, type Refusal } from "../domain/index.ts";
+import { fieldsOf, timesAt } from "./answer.ts";
+import { outcomeOf, type Look } from "./look.ts";
+import type { Tally } from "./metrics.ts";
+import { ANSWER_RECORD_BYTES, QUESTION_BYTES, type RecordLook } from "./records.ts";
 import { readQuestion } from "./scan.ts";
 
 export const SCANS_MAX = 1000;
@@ -17,20 +19,32 @@ export function isBatchType(type: string): type is BatchType {
   return (BATCH_TYPES as readonly string[]).includes(type);
 }
 
-/** Answers a batch. `onAnswer` is told of each scan. @returns the body of the answer, in the type of the question, or the field at fault when the body is no batch. */
-export function answerBatch(body: Uint8Array, type: BatchType, look: Look, venue: string, onAnswer: (looked: Looked | Refusal) => void): Uint8Array | Refusal {
+/** How scans of each form are looked up. */
+export interface BatchLooks {
+  readonly look: Look;
+  readonly recordLook: RecordLook;
+}
+
+/** Answers a batch, and adds to `tally` how its scans ended. @returns the body of the answer, in the type of the question, or the field at fault when the body is no batch. */
+export function answerBatch(body: Uint8Array, type: BatchType, { look, recordLook }: BatchLooks, venue: string, tally: Tally): Uint8Array | Refusal {
   if (type === "application/octet-stream") {
     const count = body.length / QUESTION_BYTES;
     if (!Number.isInteger(count)) return { field: "body", reason: `must be whole records of ${QUESTION_BYTES} bytes` };
-    return countFault(count) ?? answerRecords(body, look, venue, onAnswer);
+    const fault = countFault(count);
+    if (fault) return fault;
+    const answers = new Uint8Array(count * ANSWER_RECORD_BYTES);
+    recordLook(body, venue, answers, 0, tally);
+    return answers;
   }
   const scans = read(body, type);
   if (isRefusal(scans)) return scans;
   const answers = scans.map((scan) => {
     const question = readQuestion(scan);
     const looked = isRefusal(question) ? question : look(question, venue);
-    onAnswer(looked);
-    return isRefusal(looked) ? { error: looked } : fieldsOf(looked);
+    tally[outcomeOf(looked)]!++;
+    if (isRefusal(looked)) return { error: looked };
+    const { validUntil, serverTime } = timesAt(looked.nowMs);
+    return { ...fieldsOf(looked.answer), document: looked.masked, validUntil, serverTime };
   });
   return type === "application/msgpack" ? pack({ answers }) : new TextEncoder().encode(`${JSON.stringify({ answers })}\n`);
 }
@@ -49,10 +63,4 @@ function read(body: Uint8Array, type: BatchType): readonly unknown[] | Refusal {
 
 function countFault(count: number): Refusal | undefined {
   return count < 1 || count > SCANS_MAX ? { field: "scans", reason: `must be 1 to ${SCANS_MAX}` } : undefined;
-}
-
-/** An answer as it stands in a list: the fields of a single scan's. */
-function fieldsOf({ answer, masked, nowMs }: Looked): object {
-  const now = Math.floor(nowMs / 1000);
-  return { ...answer, document: masked, validUntil: formatInstant(startOfDay(dayOf(now) + 1)), serverTime: formatMs(nowMs) };
 }

@@ -5,9 +5,9 @@
 import { isRefusal, maskNumber, parseDocument, type Clock, type DocumentInput, type DocumentKey, type Refusal } from "../domain/index.ts";
 import type { Codes, Keyring } from "../access/index.ts";
 import { entryFault, readEntryAt, type EntryReader, type EntryState } from "../entry/index.ts";
-import { answerOf, UNKNOWN_HOLDER, type Answer } from "./answer.ts";
-import type { LookupMetrics, Outcome } from "./metrics.ts";
-import type { CompiledVenues } from "./venues.ts";
+import { answerOf, resultOf, UNKNOWN_HOLDER, type Answer } from "./answer.ts";
+import { BAD_REQUEST_OUTCOME, type LookupMetrics } from "./metrics.ts";
+import type { CompiledVenueRule, CompiledVenues } from "./venues.ts";
 
 export interface LookParts {
   readonly entries: EntryReader;
@@ -55,12 +55,12 @@ export function createLook({ entries, keyring, codes, venues, clock, metrics }: 
     const who = whoIs(question, now);
     if (isRefusal(who)) return who;
     const rule = venues().at(venue, now);
-    if (question.hasReceipt && rule?.acceptsReceipt !== true) return { field: "samplingReceipt", reason: "counts for nothing at this device's venue: leave it out" };
+    if (question.hasReceipt && !takesReceipt(rule)) return { field: "samplingReceipt", reason: "counts for nothing at this device's venue: leave it out" };
     const record = entries.get(who.key);
     const isSound = record !== undefined && entryFault(record) === undefined;
     if (record && !isSound) metrics.countDamaged();
-    if (isSound) readEntryAt(record, now, state);
-    return { answer: answerOf(isSound ? state : UNKNOWN_HOLDER, rule, nowMs, question.hasReceipt), masked: who.masked, nowMs };
+    if (isSound) readEntryAt(record, 0, now, state);
+    return { answer: answerOf(isSound ? state : UNKNOWN_HOLDER, rule, now, question.hasReceipt), masked: who.masked, nowMs };
   };
 }
 
@@ -69,7 +69,12 @@ const CODE_FAULTS = {
   expired: "has expired: ask the holder for a new one",
 } as const;
 
+/** Whether a sampling receipt counts under a venue's rule (POLICY §2.3). */
+export function takesReceipt(rule: CompiledVenueRule | undefined): boolean {
+  return rule?.acceptsReceipt === true;
+}
+
 /** How a look is counted. */
-export function outcomeOf(looked: Looked | Refusal): Outcome {
-  return isRefusal(looked) ? "bad-request" : (looked.answer.reason ?? "pass");
+export function outcomeOf(looked: Looked | Refusal): number {
+  return isRefusal(looked) ? BAD_REQUEST_OUTCOME : resultOf(looked.answer);
 }

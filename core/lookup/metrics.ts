@@ -1,15 +1,26 @@
 // Counters of a lookup process: fixed arrays on the hot path, Prometheus text when somebody asks.
 
+import { RESULTS } from "./answer.ts";
+
 /** Upper bounds of the latency histogram, microseconds. */
 const BOUNDS_US = [5, 10, 20, 50, 100, 200, 500, 1_000, 5_000, 20_000, 100_000];
 
-/** How a scan ended: the answer's reason, `pass`, or why there was no answer. */
-export const OUTCOMES = ["pass", "no-policy", "status", "popup", "unconfirmed", "venue-rule", "no-session", "bad-request"] as const;
-export type Outcome = (typeof OUTCOMES)[number];
+/** How a scan ended: the answer's result, by its index, or why there was no answer. */
+const OUTCOMES = [...RESULTS, "no-session", "bad-request"] as const;
+export const NO_SESSION_OUTCOME = RESULTS.length;
+export const BAD_REQUEST_OUTCOME = RESULTS.length + 1;
+
+/** How many scans of a batch ended how. */
+export type Tally = Uint32Array;
+export function createTally(): Tally {
+  return new Uint32Array(OUTCOMES.length);
+}
 
 export interface LookupMetrics {
   /** One scan; `us` is the time from the request's arrival in the process to its answer, microseconds. */
-  count(outcome: Outcome, us: number): void;
+  count(outcome: number, us: number): void;
+  /** All scans of a batch or frame, which are answered together. */
+  countAll(tally: Tally, us: number): void;
   /** A record failed its checksum or version and was treated as absent. */
   countDamaged(): void;
   text(gauges: Readonly<Record<string, { readonly help: string; readonly value: number }>>): string;
@@ -20,13 +31,24 @@ export function createMetrics(): LookupMetrics {
   const buckets = new Float64Array(BOUNDS_US.length + 1);
   let sumUs = 0;
   let damaged = 0;
+  const addDuration = (n: number, us: number): void => {
+    let i = 0;
+    while (i < BOUNDS_US.length && us > BOUNDS_US[i]!) i++;
+    buckets[i]! += n;
+    sumUs += n * us;
+  };
   return {
     count(outcome, us) {
-      outcomes[OUTCOMES.indexOf(outcome)]!++;
-      let i = 0;
-      while (i < BOUNDS_US.length && us > BOUNDS_US[i]!) i++;
-      buckets[i]!++;
-      sumUs += us;
+      outcomes[outcome]!++;
+      addDuration(1, us);
+    },
+    countAll(tally, us) {
+      let n = 0;
+      for (let i = 0; i < tally.length; i++) {
+        outcomes[i]! += tally[i]!;
+        n += tally[i]!;
+      }
+      addDuration(n, us);
     },
     countDamaged() {
       damaged++;

@@ -9,6 +9,7 @@ import { isRefusal, parseDocument, dayOf, FOREVER, RESTRICTING, type Document, t
 import { openEntryWriter, type EntryWriter } from "../entry/index.ts";
 import { createCodes, type Codes } from "../access/index.ts";
 import { ANSWER_BYTES } from "./answer.ts";
+import { RESULTS } from "./answer.ts";
 import { createLook } from "./look.ts";
 import { createMetrics, type LookupMetrics } from "./metrics.ts";
 import { createScan, type ScanResult } from "./scan.ts";
@@ -39,10 +40,10 @@ beforeEach(() => {
 });
 afterEach(() => entries.close());
 
-function scanned(body: unknown, venue?: string): ScanResult {
+function scanned(body: unknown, venue?: string): { readonly text: string; readonly outcome: (typeof RESULTS)[number] } {
   const result = scan(body, venue);
   if (isRefusal(result)) throw new Error(`refused: ${result.field} ${result.reason}`);
-  return result;
+  return { text: result.text, outcome: RESULTS[result.outcome]! };
 }
 function refusalOf(body: unknown, venue?: string): Refusal {
   const result = scan(body, venue);

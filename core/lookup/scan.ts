@@ -4,12 +4,12 @@
 
 import { isRefusal, repeatableName, type DocumentInput, type Refusal } from "../domain/index.ts";
 import { answerText } from "./answer.ts";
-import type { Look, Question } from "./look.ts";
-import type { Outcome } from "./metrics.ts";
+import { outcomeOf, type Look, type Question } from "./look.ts";
 
 export interface ScanResult {
   readonly text: string;
-  readonly outcome: Outcome;
+  /** As metrics count it. */
+  readonly outcome: number;
 }
 
 /** Answers one scan of a device at a kind of venue. @returns the field at fault when the body is none. */
@@ -19,7 +19,7 @@ export function createScan(look: Look): (body: unknown, venue: string) => ScanRe
     if (isRefusal(question)) return question;
     const looked = look(question, venue);
     if (isRefusal(looked)) return looked;
-    return { text: answerText(looked.answer, looked.masked, looked.nowMs), outcome: looked.answer.reason ?? "pass" };
+    return { text: answerText(looked.answer, looked.masked, looked.nowMs), outcome: outcomeOf(looked) };
   };
 }
 

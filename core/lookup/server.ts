@@ -5,9 +5,10 @@
 import { formatInstant, isRefusal, maskNumber, now, parseDocument, type Clock, type Refusal } from "../domain/index.ts";
 import { createCodes, createSessions, problemResponse, type Keyring, type Problem, type Registry, type Session, type SessionFault, type SessionRequest } from "../access/index.ts";
 import { openEntryReader, type EntryReader } from "../entry/index.ts";
-import { createMetrics, type LookupMetrics } from "./metrics.ts";
+import { BAD_REQUEST_OUTCOME, createMetrics, createTally, NO_SESSION_OUTCOME, type LookupMetrics } from "./metrics.ts";
 import { answerBatch, BATCH_TYPES, isBatchType, SCANS_MAX } from "./batches.ts";
-import { createLook, outcomeOf, type Looked } from "./look.ts";
+import { createLook } from "./look.ts";
+import { createRecordLook } from "./records.ts";
 import { createScan, readQuestion } from "./scan.ts";
 import { answerFrame, FRAME_BYTES_MAX, FRAME_FORM } from "./frames.ts";
 import { compileVenues } from "./venues.ts";
@@ -43,7 +44,9 @@ export function startLookupServer(settings: LookupSettings): { port: number; sto
   const metrics = createMetrics();
   let venues = compileVenues(entries.venueRules());
   const codes = createCodes(sessionSecret);
-  const look = createLook({ entries, keyring, codes, venues: () => venues, clock, metrics });
+  const parts = { entries, keyring, codes, venues: () => venues, clock, metrics };
+  const look = createLook(parts);
+  const recordLook = createRecordLook(parts);
   const scan = createScan(look);
   for (const { name, venue } of registry.devices) {
     if (!venues.has(venue)) log(`device ${name} stands at a venue of the kind "${venue}", of which the rules in force say nothing: it will be answered no-policy`);
@@ -55,7 +58,7 @@ export function startLookupServer(settings: LookupSettings): { port: number; sto
     const authorization = request.headers.get("authorization") ?? "";
     return authorization.startsWith("Bearer ") ? sessions.find(authorization.slice(7), now(clock)) : undefined;
   };
-  const refuse = (outcome: "no-session" | "bad-request", problem: Problem, startMs: number, headers: Record<string, string> = {}): Response => {
+  const refuse = (outcome: number, problem: Problem, startMs: number, headers: Record<string, string> = {}): Response => {
     metrics.count(outcome, (performance.now() - startMs) * 1000);
     return problemResponse(problem, headers);
   };
@@ -63,14 +66,14 @@ export function startLookupServer(settings: LookupSettings): { port: number; sto
   const handleScan = async (request: Request): Promise<Response> => {
     const startMs = performance.now();
     const session = sessionOf(request);
-    if (!session) return refuse("no-session", NO_SESSION, startMs);
+    if (!session) return refuse(NO_SESSION_OUTCOME, NO_SESSION, startMs);
     const code = request.headers.get("x-code");
-    if (code === null && isTooLarge(request, BODY_BYTES_MAX)) return refuse("bad-request", BODY_TOO_LARGE, startMs);
-    if (code !== null && (request.headers.get("content-length") ?? "0") !== "0") return refuse("bad-request", CODE_AND_BODY, startMs);
+    if (code === null && isTooLarge(request, BODY_BYTES_MAX)) return refuse(BAD_REQUEST_OUTCOME, BODY_TOO_LARGE, startMs);
+    if (code !== null && (request.headers.get("content-length") ?? "0") !== "0") return refuse(BAD_REQUEST_OUTCOME, CODE_AND_BODY, startMs);
     const body = code === null ? await readJson(request) : { code };
-    if (body === undefined) return refuse("bad-request", NO_JSON, startMs);
+    if (body === undefined) return refuse(BAD_REQUEST_OUTCOME, NO_JSON, startMs);
     const result = scan(body, session.device.venue);
-    if (isRefusal(result)) return refuse("bad-request", notUnderstood(result), startMs);
+    if (isRefusal(result)) return refuse(BAD_REQUEST_OUTCOME, notUnderstood(result), startMs);
     metrics.count(result.outcome, (performance.now() - startMs) * 1000);
     return new Response(result.text, { headers: ANSWER_HEADERS });
   };
@@ -78,14 +81,15 @@ export function startLookupServer(settings: LookupSettings): { port: number; sto
   const handleScans = async (request: Request): Promise<Response> => {
     const startMs = performance.now();
     const session = sessionOf(request);
-    if (!session) return refuse("no-session", NO_SESSION, startMs);
+    if (!session) return refuse(NO_SESSION_OUTCOME, NO_SESSION, startMs);
     const type = (request.headers.get("content-type") ?? BATCH_TYPES[0]).split(";")[0]!.trim().toLowerCase();
-    if (!isBatchType(type)) return refuse("bad-request", BATCH_TYPE_PROBLEM, startMs);
-    if (isTooLarge(request, BATCH_BYTES_MAX)) return refuse("bad-request", BATCH_TOO_LARGE, startMs);
+    if (!isBatchType(type)) return refuse(BAD_REQUEST_OUTCOME, BATCH_TYPE_PROBLEM, startMs);
+    if (isTooLarge(request, BATCH_BYTES_MAX)) return refuse(BAD_REQUEST_OUTCOME, BATCH_TOO_LARGE, startMs);
     const body = await request.bytes();
-    const beganMs = performance.now();
-    const answers = answerBatch(body, type, look, session.device.venue, (looked) => metrics.count(outcomeOf(looked), (performance.now() - beganMs) * 1000));
-    if (isRefusal(answers)) return refuse("bad-request", notUnderstood(answers), startMs);
+    const tally = createTally();
+    const answers = answerBatch(body, type, { look, recordLook }, session.device.venue, tally);
+    if (isRefusal(answers)) return refuse(BAD_REQUEST_OUTCOME, notUnderstood(answers), startMs);
+    metrics.countAll(tally, (performance.now() - startMs) * 1000);
     return new Response(answers, { headers: { ...ANSWER_HEADERS, "Content-Type": type } });
   };
 
@@ -123,7 +127,7 @@ export function startLookupServer(settings: LookupSettings): { port: number; sto
       "/v1/codes": (request) => (request.method === "POST" ? handleCode(request) : problemResponse(METHOD_PROBLEM, { Allow: "POST" })),
       "/v1/stream": (request, streams) => {
         const session = sessionOf(request);
-        if (!session) return refuse("no-session", NO_SESSION, performance.now());
+        if (!session) return refuse(NO_SESSION_OUTCOME, NO_SESSION, performance.now());
         return streams.upgrade(request, { data: { session } }) ? undefined : problemResponse(NO_UPGRADE, { Upgrade: "websocket" });
       },
       "/v1/sessions": (request) => (request.method === "POST" ? handleSession(request) : problemResponse(METHOD_PROBLEM, { Allow: "POST" })),
@@ -144,10 +148,14 @@ export function startLookupServer(settings: LookupSettings): { port: number; sto
           return;
         }
         const startMs = performance.now();
-        const count = (looked: Looked | Refusal): void => metrics.count(outcomeOf(looked), (performance.now() - startMs) * 1000);
-        const answer = typeof frame === "string" ? undefined : answerFrame(frame, look, session.device.venue, count);
-        if (answer) socket.sendBinary(answer);
-        else socket.close(CLOSE.noFrame, FRAME_FORM);
+        const tally = createTally();
+        const answer = typeof frame === "string" ? undefined : answerFrame(frame, recordLook, session.device.venue, tally);
+        if (!answer) {
+          socket.close(CLOSE.noFrame, FRAME_FORM);
+          return;
+        }
+        socket.sendBinary(answer);
+        metrics.countAll(tally, (performance.now() - startMs) * 1000);
       },
     },
     fetch: () => problemResponse({ status: 404, title: "Not found", detail: "there are POST /v1/sessions, /v1/scan, /v1/scans and /v1/codes, and the WebSocket /v1/stream" }),

@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { FLAGS, parseInstant, timedFlags, type CountyRisk, type Fact, type Finding, type Flag, type Instant, type RegionHistory, type Verdict } from "../domain/index.ts";
 import { encodeEntry, entryOf, readEntryAt, type EntryState } from "../entry/index.ts";
-import { answerOf, compileVenues } from "../lookup/index.ts";
+import { answerOf, compileVenues, fieldsOf } from "../lookup/index.ts";
 import { createEvaluator } from "./evaluate.ts";
 import { explain, type FlagState } from "./explain.ts";
 import { beijingPack, beijingPackText, PackError, parsePack, type RuleName } from "./pack.ts";
@@ -35,10 +35,10 @@ const NOTHING: RegionHistory = { generation: () => 0, risk: () => undefined, scr
 
 const evaluate = (facts: readonly Fact[], regions = NOTHING, registered = true): Verdict => createEvaluator(pack, regions).evaluate({ registered, facts });
 /** What a gate is told, through the bytes of an entry. */
-function ask(verdict: Verdict, asked: Instant, { venue = "venue", receipt = false } = {}): ReturnType<typeof answerOf> {
+function ask(verdict: Verdict, asked: Instant, { venue = "venue", receipt = false } = {}): ReturnType<typeof fieldsOf> {
   const state: EntryState = { flags: 0, incomplete: false, shownDay: null, issuedAt: 0 };
-  readEntryAt(encodeEntry(entryOf(verdict, { evidenceSequence: 1, policyId: pack.id, regionRevision: 0 }, asked)), asked, state);
-  return answerOf(state, venues.at(venue, asked), asked * 1000, receipt);
+  readEntryAt(encodeEntry(entryOf(verdict, { evidenceSequence: 1, policyId: pack.id, regionRevision: 0 }, asked)), 0, asked, state);
+  return fieldsOf(answerOf(state, venues.at(venue, asked), asked, receipt));
 }
 /** A flag's state as its holder is told one second before an instant and at it. */
 const around = (verdict: Verdict, flag: Flag, edge: Instant): (FlagState | undefined)[] =>
