@@ -21,7 +21,7 @@ export async function writeCrowd(evidenceFolder: string, holders: number, at: In
   for (let done = 0; done < holders; done += HOLDERS_AT_ONCE) {
     evidence.transaction(() => {
       for (let i = done; i < Math.min(done + HOLDERS_AT_ONCE, holders); i++) {
-        evidence.putHolder([documents[i]!], [phones[i]!], 0);
+        evidence.putHolder([documents[i]!], [phones[i]!], { knownFrom: 0 });
         for (const fact of tripsOf(i, elsewhere, at)) evidence.putFact(phones[i]!, factKey(), { ...base, kind: "trip", ...fact });
         if (i % 100 >= TESTED) continue;
         const sampledAt = at - (18 + (i % 90)) * 3600;

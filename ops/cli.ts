@@ -16,7 +16,7 @@ const say = (line: string): void => console.log(line);
 const COMMANDS: Record<string, { readonly use: string; readonly words: number; readonly run: (words: readonly string[], settings: Settings) => Promise<unknown> }> = {
   start: { use: "start                    the whole service, on the system's clock", words: 0, run: (_, settings) => startAll(settings, { isDemo: false, say }) },
   demo: { use: "demo                     the same with the demo city, on its own clock (npm start)", words: 0, run: (_, settings) => startAll(settings, { isDemo: true, say }) },
-  import: { use: "import FEED FILE         delivers a file and waits until it is applied", words: 2, run: (words, settings) => importFile(words, settings, say) },
+  import: { use: "import [--history] FEED FILE   delivers a file and waits until it is applied; --history: as known since it was published or recorded", words: 2, run: (words, settings) => importFile(words, settings, say) },
   scan: { use: "scan                     a gate's answer for the document on standard input", words: 0, run: (_, settings) => scan(settings, say) },
   explain: { use: "explain                  why the document on standard input has its flags, and what clears them (--at, --language)", words: 0, run: (_, settings) => explain(settings, say) },
   policy: { use: "policy list|diff PACK|apply PACK|rollback   the rules in force; what a pack would change, whom it would hit; put it in force; take it back", words: 2, run: (words, settings) => policy(words, settings, say) },

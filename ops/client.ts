@@ -3,8 +3,9 @@
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { formatInstant, now, type Clock } from "../core/domain/index.ts";
-import { readRegistry, signRequest, signSessionRequest, type RowFault, type SessionRequest } from "../core/access/index.ts";
-import { CONSOLE_DEVICE, LOCAL_SOURCE, type DataFolder, type RunState } from "./dataFolder.ts";
+import { readRegistry, signRequest, signSessionRequest, type RowFault, type SessionRequest, type Source } from "../core/access/index.ts";
+import { CONSOLE_DEVICE, HISTORY_SOURCE, LOCAL_SOURCE, type DataFolder, type OwnSource, type RunState } from "./dataFolder.ts";
+import { UsageError } from "./settings.ts";
 
 export interface DeliveryAnswer {
   readonly batch: string;
@@ -59,18 +60,24 @@ export function consoleSessionRequest(folder: DataFolder, clock: Clock): Session
   return signSessionRequest(request, readFileSync(folder.consoleKey, "utf8"));
 }
 
-/** The headers of a delivery by the local source. */
-export async function localDeliveryHeaders(folder: DataFolder, clock: Clock, feed: string, batchId: string, body: Uint8Array): Promise<Record<string, string>> {
-  return signRequest({ method: "POST", path: `/v1/feeds/${feed}/batches`, batchId, body }, localSource(folder), clock);
+/** The headers of a delivery by one of the folder's own sources. */
+export async function deliveryHeaders(folder: DataFolder, clock: Clock, name: OwnSource, feed: string, batchId: string, body: Uint8Array): Promise<Record<string, string>> {
+  return signRequest({ method: "POST", path: `/v1/feeds/${feed}/batches`, batchId, body }, ownSource(folder, name), clock);
 }
 
-function localSource(folder: DataFolder): { name: string; secret: string } {
-  const source = readRegistry(folder.registryFile).sources.find((s) => s.name === LOCAL_SOURCE);
-  if (!source) throw new Error(`${folder.registryFile} has no source ${LOCAL_SOURCE}: this command delivers as that one`);
+/** @throws UsageError when the folder has no such source, or one of another kind. */
+function ownSource(folder: DataFolder, name: OwnSource): Source {
+  const file = folder.registryFile;
+  const source = readRegistry(file).sources.find((s) => s.name === name);
+  if (!source) throw new UsageError(`${file} has no source ${name}, as which this command delivers: add one, and start the service again`);
+  if (name === HISTORY_SOURCE && source.history !== true) {
+    throw new UsageError(`${file}: the source ${name} needs "history": true, else what it delivers counts as known since now: add it, and start the service again`);
+  }
   return source;
 }
 
-export function createClient(folder: DataFolder, run: Omit<RunState, "pid">, clock: Clock): Client {
+/** @param source as which it delivers, and asks about batches. */
+export function createClient(folder: DataFolder, run: Omit<RunState, "pid">, clock: Clock, source: OwnSource = LOCAL_SOURCE): Client {
   const lookup = httpUrl(run.host, run.lookupPort);
   const ingest = httpUrl(run.host, run.ingestPort);
   let session: Promise<string> | undefined;
@@ -81,12 +88,12 @@ export function createClient(folder: DataFolder, run: Omit<RunState, "pid">, clo
   return {
     async deliver(feed, batchId, body, contentType) {
       const bytes = new TextEncoder().encode(body);
-      const headers = await localDeliveryHeaders(folder, clock, feed, batchId, bytes);
+      const headers = await deliveryHeaders(folder, clock, source, feed, batchId, bytes);
       return checked(await fetch(`${ingest}/v1/feeds/${feed}/batches`, { method: "POST", headers: { ...headers, "Content-Type": contentType }, body: bytes }));
     },
     async batch(feed, batchId) {
       const path = `/v1/feeds/${feed}/batches/${batchId}`;
-      const headers = await signRequest({ method: "GET", path }, localSource(folder), clock);
+      const headers = await signRequest({ method: "GET", path }, ownSource(folder, source), clock);
       return checked(await fetch(`${ingest}${path}`, { headers }));
     },
     async scan(document) {

@@ -4,7 +4,7 @@
 import { randomBytes } from "node:crypto";
 import { accessSync, constants, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { createDeviceKey, type RegistryFile } from "../core/access/index.ts";
+import { createDeviceKey, readRegistry, type RegistryFile } from "../core/access/index.ts";
 import { OPERATOR_FEEDS } from "../core/ingest/index.ts";
 import { formatInstant, offsetClock, parseInstant, systemClock, type Clock, type Instant } from "../core/domain/index.ts";
 import { UsageError } from "./settings.ts";
@@ -48,9 +48,12 @@ export interface DataFolder {
   readonly consoleKey: string;
 }
 
-/** The device and the source that come with every data folder, for the commands of its operator. */
+/** The device and the sources that come with every data folder, for the commands of its operator. */
 export const CONSOLE_DEVICE = "console";
 export const LOCAL_SOURCE = "local";
+/** What it delivers counts as known since its publication, not since its arrival (POLICY §0). */
+export const HISTORY_SOURCE = "history";
+export type OwnSource = typeof LOCAL_SOURCE | typeof HISTORY_SOURCE;
 
 export function dataFolder(path: string): DataFolder {
   const root = resolve(path);
@@ -87,14 +90,39 @@ export function prepareFolder(folder: DataFolder): void {
       writePrivate(folder.consoleKey, privateKeyPem);
       const registry: RegistryFile = {
         devices: [{ name: CONSOLE_DEVICE, class: "staff", publicKey }],
-        sources: [{ name: LOCAL_SOURCE, feeds: ["*", ...OPERATOR_FEEDS], secret: randomBytes(32).toString("base64"), history: true }],
+        sources: [{ name: LOCAL_SOURCE, feeds: ["*", ...OPERATOR_FEEDS], secret: newSecret() }, newHistorySource()],
       };
-      writePrivate(folder.registryFile, `${JSON.stringify(registry, null, 2)}\n`);
+      writeRegistry(folder, registry);
     }
   } catch (error) {
     const why = error instanceof Error ? error.message : "unknown fault";
     throw new UsageError(`the data folder ${folder.path} can't be written (${why}): choose another with --data or give yourself access`);
   }
+}
+
+/**
+ * Folders used to be made with one source for the commands, which delivered everything as history. Such a one gets the source for history, and what `local` delivers from
+ * now on counts as known since it arrives; what it has delivered stays as it is. @throws when access.json can't be read.
+ */
+export function separateHistory(folder: DataFolder, say: (line: string) => void): void {
+  const { sources } = readRegistry(folder.registryFile);
+  if (!sources.some((s) => s.name === LOCAL_SOURCE) || sources.some((s) => s.name === HISTORY_SOURCE)) return;
+  const file = JSON.parse(readFileSync(folder.registryFile, "utf8")) as RegistryFile;
+  const separated = file.sources.map(({ history, ...source }) => (source.name === LOCAL_SOURCE || history === undefined ? source : { ...source, history }));
+  writeRegistry(folder, { ...file, sources: [...separated, newHistorySource()] });
+  say(`access.json has a source ${HISTORY_SOURCE} from now on, for fangxing import --history; what ${LOCAL_SOURCE} delivers counts as known since it arrives`);
+}
+
+function newHistorySource(): RegistryFile["sources"][number] {
+  return { name: HISTORY_SOURCE, feeds: ["*"], secret: newSecret(), history: true };
+}
+
+function newSecret(): string {
+  return randomBytes(32).toString("base64");
+}
+
+function writeRegistry(folder: DataFolder, registry: RegistryFile): void {
+  writePrivate(folder.registryFile, `${JSON.stringify(registry, null, 2)}\n`);
 }
 
 /** The clock of a folder: a demo's own, else the system's. */

@@ -17,6 +17,13 @@ describe("settings", () => {
     expect(rest).toEqual(["import", "tests"]);
   });
 
+  test("--history stands alone and takes no word behind it; its variable says yes", () => {
+    const { settings, rest } = readSettings(["import", "--history", "tests", "file"], {});
+    expect([settings.history, rest]).toEqual([true, ["import", "tests", "file"]]);
+    expect(readSettings(["import", "tests", "file"], {}).settings.history).toBe(false);
+    expect(readSettings([], { FANGXING_HISTORY: "yes" }).settings.history).toBe(true);
+  });
+
   test.each([
     [["--port", "1"], {}, /--port is no option/],
     [["--lookup-port"], {}, /--lookup-port needs a value/],
@@ -25,6 +32,7 @@ describe("settings", () => {
     [["--redis", "localhost"], {}, /--redis is "localhost": it must be redis:/],
     [["--now", "2022-06-09"], {}, /--now is "2022-06-09": it must be an instant with offset/],
     [["--data", ""], {}, /--data is "": it must be a path/],
+    [["--history=no"], {}, /--history is "no": it must be yes or empty/],
   ])("%j with %j is refused by name", (words, environment, message) => {
     expect(() => readSettings(words, environment)).toThrow(UsageError);
     expect(() => readSettings(words, environment)).toThrow(message);

@@ -16,6 +16,7 @@ export interface Settings {
   readonly at: Instant | null;
   readonly language: "zh" | "en";
   readonly ground: string | null;
+  readonly history: boolean;
   readonly now: Instant | null;
   readonly holders: number;
   readonly seed: number;
@@ -30,6 +31,8 @@ interface Setting<Value> {
   readonly read: (text: string) => Value | undefined;
   /** What a usable text looks like. */
   readonly form: string;
+  /** What the option alone stands for; one without it needs a value behind it. */
+  readonly alone?: string;
 }
 
 const text = (value: string): string | undefined => (value === "" ? undefined : value);
@@ -95,6 +98,15 @@ export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Nam
     form: "some words",
     read: (value) => (value === "" ? null : value),
   },
+  history: {
+    option: "history",
+    variable: "FANGXING_HISTORY",
+    initial: "",
+    meaning: "import only: what the file says counts as known since it was published or recorded, not since now",
+    form: "yes or empty",
+    alone: "yes",
+    read: (value) => (value === "" ? false : value === "yes" ? true : undefined),
+  },
   batchBytesMax: {
     option: "batch-bytes-max",
     variable: "FANGXING_BATCH_BYTES_MAX",
@@ -132,7 +144,7 @@ export function readSettings(words: readonly string[], environment: Readonly<Rec
     const [name, inline] = splitOnce(word.slice(2), "=");
     const setting = Object.values(SETTINGS).find((s) => s.option === name);
     if (!setting) throw new UsageError(`--${name} is no option: there are ${Object.values(SETTINGS).map((s) => `--${s.option}`).join(", ")}`);
-    const value = inline ?? words[++i];
+    const value = inline ?? setting.alone ?? words[++i];
     if (value === undefined) throw new UsageError(`--${name} needs a value: ${setting.form}`);
     given.set(name, value);
   }
@@ -159,6 +171,7 @@ export function readSettings(words: readonly string[], environment: Readonly<Rec
     at: read(SETTINGS.at),
     language: read(SETTINGS.language),
     ground: read(SETTINGS.ground),
+    history: read(SETTINGS.history),
     now: read(SETTINGS.now),
     holders: read(SETTINGS.holders),
     seed: read(SETTINGS.seed),

@@ -13,8 +13,10 @@ import {
   claimForService,
   dataFolder,
   folderClock,
+  HISTORY_SOURCE,
   lockFolder,
   prepareFolder,
+  separateHistory,
   writeRun,
   writeState,
   type DataFolder,
@@ -41,6 +43,7 @@ export async function startAll(settings: Settings, { isDemo, say }: { isDemo: bo
   });
   try {
     const state = isDemo ? claimForDemo(folder, { wanted: settings.now, holders: settings.holders, seed: settings.seed }) : claimForService(folder);
+    separateHistory(folder, say);
     await Promise.race([bringUp(settings, folder, state, supervisor, say), stopRequested]);
     await stopRequested;
     say("Stopping");
@@ -105,7 +108,7 @@ async function bringUp(settings: Settings, folder: DataFolder, state: FolderStat
     say(`Loading the demo city: ${plan.holders} invented holders, real counties, the risk lists published from 2022-05-20 to 2022-06-08`);
     const bar = new SingleBar({ format: "  {bar} {percentage} %", clearOnComplete: false, noTTYOutput: false });
     bar.start(100, 0);
-    await loadCity(client, plan, (share) => bar.update(Math.floor(share * 100)));
+    await loadCity(createClient(folder, run, clock, HISTORY_SOURCE), plan, (share) => bar.update(Math.floor(share * 100)));
     bar.stop();
     writeState(folder, { ...state, demo: { ...state.demo, isLoaded: true } });
   }

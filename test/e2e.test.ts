@@ -147,7 +147,14 @@ describe("the demo as a newcomer sees it", () => {
     expect(asReal.status).toBe(2);
     expect(asReal.err).toContain("holds the demo city");
 
+    // A folder of before there was a source for history: its one source delivered everything as such.
+    const registry = JSON.parse(readFileSync(join(folder, "access.json"), "utf8")) as { sources: object[] };
+    writeFileSync(join(folder, "access.json"), JSON.stringify({ ...registry, sources: [{ ...registry.sources[0], history: true }] }));
     service = await startDemo(folder);
+    expect(service.printed()).toContain("access.json has a source history from now on");
+    const row = join(folder, "row.ndjson");
+    writeFileSync(row, lines([{ documents: [documentOf(inventedNumber(7))] }]));
+    for (const option of [[], ["--history"]]) expect((await cli(["import", ...option, "holders", row, "--data", folder])).out).toContain("1 accepted, 0 refused");
     expect(service.printed()).not.toContain("Loading the demo city");
     expect(now(service.clock)).toBeGreaterThanOrEqual(before);
     // Another holder than the one that was freed, or a line that says there is none.
@@ -192,10 +199,51 @@ describe("from feed to gate", () => {
     expect(explained.out).not.toContain(number);
     const inChinese = await cli(["explain", "--data", folder, "--language", "zh"], number);
     expect(inChinese.out).toContain("上海市浦东新区（310115）");
-    // As it was decided before the trip was known: the demo's source delivers history, which is known from its end.
-    const before = await cli(["explain", "--data", folder, "--at", formatInstant(at - 2 * DAY_S - 1)], number);
+    // As it was decided before anybody told of the trip.
+    const before = await cli(["explain", "--data", folder, "--at", formatInstant(at - 1)], number);
     expect(before.out).toContain("what was known then");
     expect(before.out).not.toContain("Pop-up 1 [active]");
+  });
+
+  test("a test of last month that is imported today is known since today, or as history since its issue, which the replay says", async () => {
+    const [today, history] = [inventedNumber(20), inventedNumber(21)];
+    await deliverAndApply(service, "holders", "history", [today, history].map((number) => ({ documents: [documentOf(number)] })));
+    const file = join(folder, "history.ndjson");
+    for (const [number, ...option] of [[today], [history, "--history"]] as const) {
+      writeFileSync(file, lines([{ factId: "of-may", document: documentOf(number), sampledAt: "2022-05-09T09:00:00+08:00", issuedAt: "2022-05-09T20:00:00+08:00", result: "negative", county: "110105" }]));
+      const { status, out } = await cli(["import", ...option, "tests", file, "--data", folder]);
+      expect([status, out]).toEqual([0, expect.stringContaining("1 accepted, 0 refused, 1 entries changed") as string]);
+    }
+    rmSync(file);
+    const explainedAt = async (number: string, ...options: readonly string[]): Promise<string> => (await cli(["explain", "--data", folder, ...options], number)).out;
+    const [testLine, note] = ["Newest negative test: sampled 2022-05-09T09:00:00+08:00, issued 2022-05-09T20:00:00+08:00", "brought in later as history"];
+    const before = ["--at", "2022-05-20T12:00:00+08:00"];
+    expect(await explainedAt(today, ...before)).not.toContain(testLine);
+    expect(await explainedAt(history, ...before)).toContain(testLine);
+    expect(await explainedAt(history, ...before)).toContain(note);
+    expect(await explainedAt(history, ...before, "--language", "zh")).toContain("补录的历史资料");
+    expect(await explainedAt(today, ...before)).not.toContain(note);
+    // Not before it was issued either; and today both are known, without a word of history.
+    expect(await explainedAt(history, "--at", "2022-05-09T19:59:59+08:00")).not.toContain(testLine);
+    for (const number of [today, history]) {
+      expect(await explainedAt(number)).toContain(testLine);
+      expect(await explainedAt(number, "--at", formatInstant(now(service.clock)))).toContain(testLine);
+      expect(await explainedAt(number, "--at", formatInstant(now(service.clock)))).not.toContain(note);
+    }
+  });
+
+  test("what the demo city was loaded with is history", async () => {
+    const { sources } = JSON.parse(readFileSync(join(folder, "access.json"), "utf8")) as { sources: { name: string; history?: boolean }[] };
+    expect(sources.map(({ name, history }) => [name, history])).toEqual([["local", undefined], ["history", true]]);
+    const green = /"number":"(\w+)"/.exec(service.printed())![1]!;
+    const before = (await cli(["explain", "--data", folder, "--at", "2022-06-08T12:00:00+08:00"], green)).out;
+    expect(before).toContain("brought in later as history");
+    expect(before).not.toContain("Nobody has told us");
+  });
+
+  test("rules and decisions are no history", async () => {
+    const { status, err } = await cli(["import", "--history", "decisions", "nothing.ndjson", "--data", folder]);
+    expect([status, err]).toEqual([2, expect.stringContaining("--history is for facts") as string]);
   });
 
   test("an arrival without a test for 72 hours raises pop-up 4, which a negative test clears and an invalid one doesn't", async () => {

@@ -59,10 +59,10 @@ export function keyOfDocument(n: number): DocumentKey {
 }
 
 /** Every row of a delivery as the inbox keeps it. @throws when one is refused: the test has a mistake. */
-export function inboxRows(feed: Feed, rows: readonly object[], source = "source-a", now = NOW): readonly InboxRow[] {
+export function inboxRows(feed: Feed, rows: readonly object[], source = "source-a", now = NOW, isHistory = false): readonly InboxRow[] {
   const format = feed === "risk-areas" ? "publication" : "ndjson";
   const text = rows.map((r) => JSON.stringify(r)).join("\n");
-  const { rows: read, refused } = readBatch(feed, format, text, { keyring, source, now, isHistory: false });
+  const { rows: read, refused } = readBatch(feed, format, text, { keyring, source, now, isHistory });
   if (refused.length > 0) throw new Error(`the test's own row was refused: ${JSON.stringify(refused)}`);
   return read;
 }

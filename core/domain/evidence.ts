@@ -11,13 +11,30 @@ export type TestResult = (typeof TEST_RESULTS)[number];
 export const FINDING_KINDS = ["confirmed", "suspected", "asymptomatic", "close-contact", "key-place", "risk-link"] as const;
 export type FindingKind = (typeof FINDING_KINDS)[number];
 
-interface FactBase {
+/** Since when something counts as known; nothing follows from it before. */
+export interface Known {
+  /** When this service learned of it; of history, when it was published (POLICY §0). */
+  readonly knownFrom: Instant;
+  /** When it arrived; absent where that is knownFrom. */
+  readonly receivedAt?: Instant;
+}
+
+/** What counts as known at an instant. */
+export interface AsKnown {
+  /** Some of it arrived after that instant: it is history, which counts as known since its publication. */
+  readonly restsOnHistory: boolean;
+}
+
+/** Whether something counts as known at `at` though it arrived only later. */
+export function arrivedAfter({ receivedAt }: Known, at: Instant): boolean {
+  return receivedAt !== undefined && receivedAt > at;
+}
+
+interface FactBase extends Known {
   /** Who delivered it. */
   readonly source: string;
   /** The highest revision of a fact wins. */
   readonly revision: number;
-  /** When this service learned of it. */
-  readonly knownFrom: Instant;
 }
 
 /** A stay in a county; `to` null: still there. */
@@ -190,9 +207,8 @@ export interface HolderEvidence {
 }
 
 /** One published list of risk areas, counted by county. A county that it does not name holds no area from then on. */
-export interface RiskPublication {
+export interface RiskPublication extends Known {
   readonly publishedAt: Instant;
-  readonly knownFrom: Instant;
   readonly counties: ReadonlyMap<CountyCode, RiskAreaCount>;
   /** A number for each area, in the published order: which areas two lists share. */
   readonly areas: Float64Array;
@@ -204,18 +220,14 @@ export interface RiskAreaCount {
 }
 
 /** Regional screening of a county's residents, in rounds. */
-export interface Screening {
+export interface Screening extends Known {
   readonly county: CountyCode;
   readonly rounds: readonly Interval[];
-  /** When it became known; nothing follows from it before. */
-  readonly knownFrom: Instant;
 }
 
 /** New local infections of one county on one day. */
-export interface LocalInfection {
+export interface LocalInfection extends Known {
   readonly county: CountyCode;
   readonly day: Day;
   readonly count: number;
-  /** When it became known; nothing follows from it before. */
-  readonly knownFrom: Instant;
 }

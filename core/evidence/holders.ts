@@ -4,7 +4,7 @@
 
 import { createHash } from "node:crypto";
 import type { Database, RootDatabase } from "lmdb";
-import { KEY_BYTES, keyOf, keyText, subjectKind, type DocumentKey, type HolderKey, type Instant, type PhoneKey, type SubjectKey } from "../domain/index.ts";
+import { arrivedAfter, KEY_BYTES, keyOf, keyText, subjectKind, type AsKnown, type DocumentKey, type HolderKey, type Instant, type Known, type PhoneKey, type SubjectKey } from "../domain/index.ts";
 
 export interface HolderRecord {
   readonly documents: readonly DocumentKey[];
@@ -13,12 +13,12 @@ export interface HolderRecord {
 
 export interface HolderStore {
   /** Makes the owners of these documents one holder. @returns its key. */
-  put(documents: readonly DocumentKey[], phones: readonly PhoneKey[], knownFrom: Instant): HolderKey;
+  put(documents: readonly DocumentKey[], phones: readonly PhoneKey[], known: Known): HolderKey;
   /** The holders whom something told of `subject` concerns. A document that no holder owns yet is a holder of its own; a phone may have none or several. */
   of(subject: SubjectKey): HolderKey[];
   record(key: HolderKey): HolderRecord | undefined;
   /** What the rows known at `at` say of a document's owner; undefined: no row named it by then. */
-  recordAt(document: DocumentKey, at: Instant): HolderRecord | undefined;
+  recordAt(document: DocumentKey, at: Instant): (HolderRecord & AsKnown) | undefined;
   /** Whether a row names the document. */
   isOwned(document: DocumentKey): boolean;
   count(): number;
@@ -27,10 +27,9 @@ export interface HolderStore {
 }
 
 /** A delivered row, under each document that it names. */
-interface Link {
+interface Link extends Known {
   readonly documents: readonly Uint8Array[];
   readonly phones: readonly Uint8Array[];
-  readonly knownFrom: Instant;
 }
 
 const EMPTY = new Uint8Array(0);
@@ -42,11 +41,12 @@ export function createHolderStore(root: RootDatabase): HolderStore {
   const links = root.openDB<Link, Uint8Array>({ name: "links", keyEncoding: "binary", encoding: "msgpack" });
 
   return {
-    put(newDocuments, newPhones, knownFrom) {
+    put(newDocuments, newPhones, { knownFrom, receivedAt }) {
+      const link: Link = { documents: newDocuments, phones: newPhones, knownFrom, ...(receivedAt === undefined ? {} : { receivedAt }) };
       const rowHash = createHash("sha256").update(Buffer.concat([...newDocuments])).update("|").update(Buffer.concat([...newPhones])).digest().subarray(0, 8);
       for (const document of newDocuments) {
         const key = Buffer.concat([document, rowHash]);
-        if (!links.doesExist(key)) links.putSync(key, { documents: newDocuments, phones: newPhones, knownFrom });
+        if (!links.doesExist(key)) links.putSync(key, link);
       }
       const owners = new Set(newDocuments.map((d) => keyText(documents.get(d) ?? d)));
       const allDocuments = new Set(newDocuments.map(keyText));
@@ -79,16 +79,18 @@ export function createHolderStore(root: RootDatabase): HolderStore {
     recordAt(document, at) {
       const found = { documents: new Set<string>(), phones: new Set<string>() };
       const waiting = [keyText(document)];
+      let restsOnHistory = false;
       for (let text = waiting.pop(); text !== undefined; text = waiting.pop()) {
         if (found.documents.has(text)) continue;
         const rows = [...links.getRange({ start: keyOf(text), end: endOf(keyOf(text)) })].filter(({ value }) => value.knownFrom <= at);
         if (rows.length > 0) found.documents.add(text);
         for (const { value } of rows) {
+          restsOnHistory ||= arrivedAfter(value, at);
           value.phones.forEach((p) => found.phones.add(keyText(p)));
           waiting.push(...value.documents.map(keyText));
         }
       }
-      return found.documents.size === 0 ? undefined : { documents: [...found.documents].map(keyOf), phones: [...found.phones].map(keyOf) };
+      return found.documents.size === 0 ? undefined : { documents: [...found.documents].map(keyOf), phones: [...found.phones].map(keyOf), restsOnHistory };
     },
 
     isOwned: (document) => documents.doesExist(document),

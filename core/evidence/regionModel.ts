@@ -14,6 +14,7 @@ import {
   type FactKey,
   type Instant,
   type Interval,
+  type Known,
   type LocalInfection,
   type RegionDifference,
   type RegionHistory,
@@ -60,9 +61,8 @@ export function publicationId({ publishedAt, counties, areas }: RiskPublication)
   return `${publishedAt.toString(16).padStart(8, "0")}${hash}`;
 }
 
-export interface PublicationRecord {
+export interface PublicationRecord extends Known {
   readonly publishedAt: Instant;
-  readonly knownFrom: Instant;
   readonly counties: readonly (readonly [CountyCode, RiskAreaCount])[];
   /** A Float64Array's bytes. */
   readonly areas: Uint8Array;
@@ -100,9 +100,9 @@ export interface Versioned<Value> {
 
 export const NOTHING: Model = { judged: [], infections: new Map(), screenings: new Map() };
 
-export function recordOf({ publishedAt, knownFrom, counties, areas }: RiskPublication, mark: Mark | null): PublicationRecord {
+export function recordOf({ counties, areas, ...told }: RiskPublication, mark: Mark | null): PublicationRecord {
   const bytes = Buffer.from(areas.buffer, areas.byteOffset, areas.byteLength);
-  return { publishedAt, knownFrom, counties: [...counties].sort(([a], [b]) => a - b), areas: bytes, marks: mark === null ? [] : [{ mark, from: knownFrom }] };
+  return { ...told, counties: [...counties].sort(([a], [b]) => a - b), areas: bytes, marks: mark === null ? [] : [{ mark, from: told.knownFrom }] };
 }
 
 export function publicationOf(id: string, record: PublicationRecord): Publication {

@@ -345,3 +345,25 @@ describe("revision and generation", () => {
     expect(openWriter(folder).regions.revision()).toBe(before);
   });
 });
+
+describe("as of an instant", () => {
+  test("what rests on history says so until that has arrived: lists, infections and screenings", () => {
+    const known = { knownFrom: 200, receivedAt: 300 };
+    const changes: RegionChange[] = [
+      { ...NO_CHANGE, publications: [{ ...published(200, { [PUDONG]: medium(1) }), ...known }] },
+      { ...NO_CHANGE, infections: [{ factKey: factKey(1), revision: 1, infection: { county: PUDONG, day: 19000, count: 1, ...known } }] },
+      { ...NO_CHANGE, screenings: [{ factKey: factKey(1), revision: 1, screening: { county: PUDONG, rounds: [{ from: 200, until: 250 }], ...known } }] },
+    ];
+    for (const change of changes) {
+      const store = openWriter();
+      store.transaction(() => store.regions.put(change, null));
+      expect([199, 200, 299, 300].map((at) => store.regions.historyAt(at).restsOnHistory)).toEqual([false, true, true, false]);
+    }
+  });
+  test("what arrived when it became known rests on none", () => {
+    const store = openWriter();
+    deliver(store, published(200, { [PUDONG]: medium(1) }));
+    deliver(store, [infected(1, { knownFrom: 200 })]);
+    expect([199, 200, 300].map((at) => store.regions.historyAt(at).restsOnHistory)).toEqual([false, false, false]);
+  });
+});

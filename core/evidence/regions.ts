@@ -4,7 +4,7 @@
 // Not here: how a history is laid out (regionModel.ts), which counties a policy finds affected, and whom a change would hit (ingest).
 
 import type { Database, RootDatabase } from "lmdb";
-import { FOREVER, type CountyCode, type Instant, type LocalInfection, type RegionDifference, type RegionHistory, type Screening } from "../domain/index.ts";
+import { arrivedAfter, FOREVER, type AsKnown, type CountyCode, type Instant, type Known, type LocalInfection, type RegionDifference, type RegionHistory, type Screening } from "../domain/index.ts";
 import type { Doubt, Mark } from "./publicationGuard.ts";
 import {
   byTurn,
@@ -45,7 +45,7 @@ export interface RegionReader extends RegionHistory {
   /** Counts the changes; two equal revisions are the same history. */
   revision(): number;
   /** What was known at `at`, as it was judged then. */
-  historyAt(at: Instant): RegionHistory;
+  historyAt(at: Instant): RegionHistory & AsKnown;
   /** The newest publications first. */
   publications(limit: number): PublicationStanding[];
   standing(id: string): PublicationStanding | undefined;
@@ -122,7 +122,11 @@ export function createRegionStore(root: RootDatabase, meta: Database<number, str
       loaded();
       return loadedRevision;
     },
-    historyAt: (at) => historyOf(layOut(readAll(at))),
+    historyAt(at) {
+      const model = readAll(at);
+      const told: Known[] = [...model.judged.map((j) => j.publication), ...[model.infections, model.screenings].flatMap((rows) => [...rows.values()].map((v) => v.value))];
+      return { ...historyOf(layOut(model)), restsOnHistory: told.some((one) => arrivedAfter(one, at)) };
+    },
     publications(limit) {
       loaded();
       return model.judged.map((_, i) => standingAt(model, i)).slice(-limit).toReversed();

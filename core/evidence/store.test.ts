@@ -75,7 +75,7 @@ function deliver(store: EvidenceWriter, list: readonly Delivery[], perTransactio
     store.transaction(() => {
       for (const d of list.slice(start, start + perTransaction)) {
         if (d.what === "fact") store.putFact(SUBJECTS[d.subject]!, factKey(d.id), factOf(d));
-        else store.putHolder(d.documents.map((i) => DOCUMENTS[i]!), d.phones.map((i) => PHONES[i]!), 0);
+        else store.putHolder(d.documents.map((i) => DOCUMENTS[i]!), d.phones.map((i) => PHONES[i]!), { knownFrom: 0 });
       }
     });
   }
@@ -241,7 +241,7 @@ describe("revisions", () => {
   });
   test("a fact that moves from a document to a phone counts for the phone's owners", () => {
     const store = openWriter();
-    store.transaction(() => store.putHolder([docB], [phoneX], 0));
+    store.transaction(() => store.putHolder([docB], [phoneX], { knownFrom: 0 }));
     put(store, [docA, trip()], [phoneX, trip({ revision: 2 })]);
     expect(factsOf(store, docA)).toEqual([]);
     expect(factsOf(store, docB)).toEqual(asTexts(trip({ revision: 2 })));
@@ -296,7 +296,7 @@ describe("what refutations match", () => {
   test("a trip says whom it was told of and which fact it is", () => {
     const store = openWriter();
     store.transaction(() => {
-      store.putHolder([docA], [phoneX], 0);
+      store.putHolder([docA], [phoneX], { knownFrom: 0 });
       store.putFact(phoneX, factKey(7), trip());
     });
     expect(tripsOf(store, docA)).toEqual([trip({ told: { subject: keyText(phoneX), fact: keyText(factKey(7)) } })]);
@@ -320,7 +320,7 @@ describe("what refutations match", () => {
     const store = openWriter();
     const underFact = (n: number): SubjectKey => factKey(n) as Uint8Array as SubjectKey;
     store.transaction(() => {
-      store.putHolder([docA], [phoneX], 0);
+      store.putHolder([docA], [phoneX], { knownFrom: 0 });
       store.putFact(phoneX, factKey(71), trip());
       store.putFact(docB, factKey(72), trip());
       store.putFact(phoneX, factKey(90), refutation({ subject: keyText(phoneX) }));
@@ -341,8 +341,8 @@ describe("as of an instant", () => {
   test("only revisions and rows known by then count, to the second", () => {
     const store = openWriter();
     store.transaction(() => {
-      store.putHolder([docA], [], 100);
-      store.putHolder([docA, docB], [phoneX], 300);
+      store.putHolder([docA], [], { knownFrom: 100 });
+      store.putHolder([docA, docB], [phoneX], { knownFrom: 300 });
       store.putFact(docA, factKey(1), trip({ knownFrom: 100 }));
       store.putFact(docA, factKey(1), trip({ knownFrom: 200, revision: 2, county: 440106 }));
       store.putFact(phoneX, factKey(2), trip({ knownFrom: 150, county: 650102 }));
@@ -369,6 +369,27 @@ describe("as of an instant", () => {
     expect([199, 200].map((at) => store.holderAt(docA, at).evidence.facts.length)).toEqual([1, 0]);
     expect([199, 200].map((at) => store.holderAt(docB, at).evidence.facts.length)).toEqual([0, 1]);
   });
+  test("what rests on history says so until that history has arrived, of facts and of holders' rows; before it counts as known it doesn't", () => {
+    const store = openWriter();
+    store.transaction(() => {
+      store.putHolder([docA], [], { knownFrom: 100 });
+      store.putFact(docA, factKey(1), trip({ knownFrom: 200, receivedAt: 300 }));
+      store.putHolder([docB], [], { knownFrom: 200, receivedAt: 300 });
+      store.putHolder([docC], [], { knownFrom: 200 });
+    });
+    const rests = (document: DocumentKey): boolean[] => [199, 200, 299, 300].map((at) => store.holderAt(document, at).restsOnHistory);
+    expect(rests(docA)).toEqual([false, true, true, false]);
+    expect(rests(docB)).toEqual([false, true, true, false]);
+    expect(rests(docC)).toEqual([false, false, false, false]);
+  });
+  test("when a fact arrived is no content of it: history told again is the same fact", () => {
+    const store = openWriter();
+    for (const receivedAt of [300, 400]) store.transaction(() => store.putFact(docA, factKey(1), trip({ knownFrom: 200, receivedAt })));
+    expect(store.holderAt(docA, 500).evidence.facts).toMatchObject([{ receivedAt: 300 }]);
+    expect(store.holderAt(docA, 350).restsOnHistory).toBe(false);
+    store.transaction(() => store.putFact(docA, factKey(1), trip({ knownFrom: 600, county: 310115 })));
+    expect(store.holderAt(docA, 700).evidence.facts).toMatchObject([{ knownFrom: 200 }]);
+  });
 });
 
 describe("residents and former counties", () => {
@@ -392,7 +413,7 @@ describe("residents and former counties", () => {
 });
 
 describe("holders", () => {
-  const join2 = (store: EvidenceWriter, documents: DocumentKey[], phones: PhoneKey[] = []): Uint8Array => store.transaction(() => store.putHolder(documents, phones, 0));
+  const join2 = (store: EvidenceWriter, documents: DocumentKey[], phones: PhoneKey[] = []): Uint8Array => store.transaction(() => store.putHolder(documents, phones, { knownFrom: 0 }));
 
   test("a document that nobody told us of is a holder of its own, not registered, with the facts told of it", () => {
     const store = openWriter();
@@ -569,7 +590,7 @@ describe("a transaction", () => {
     const failing = (): void => {
       store.transaction(() => {
         store.putFact(docB, factKey(1), trip({ revision: 2, county: 440106 }));
-        store.putHolder([docA, docB], [phoneX], 0);
+        store.putHolder([docA, docB], [phoneX], { knownFrom: 0 });
         store.putProgress(7, { chunksDone: 1, entriesChanged: 1, recompute: { counties: [], after: null }, appliedMs: null });
         expect(store.regions.put(listing(publication), "released")).toMatchObject([{ county: 310115 }]);
         expect(store.regions.risk(310115)).toBeDefined();
@@ -613,7 +634,7 @@ describe("a transaction", () => {
     opened.add(reader);
     expect(reader.regions.risk(310115)).toBeUndefined();
     writer.transaction(() => {
-      writer.putHolder([docA], [], 0);
+      writer.putHolder([docA], [], { knownFrom: 0 });
       writer.regions.put(listing(publication), "released");
       expect(reader.holder(docA).evidence.registered).toBe(false);
     });

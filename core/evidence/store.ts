@@ -16,11 +16,13 @@
 import { createHash } from "node:crypto";
 import { open, type Database, type RootDatabase } from "lmdb";
 import {
+  arrivedAfter,
   currentCounties,
   FOREVER,
   KEY_BYTES,
   keyOf,
   keyText,
+  type AsKnown,
   type CountyCode,
   type DocumentKey,
   type Fact,
@@ -28,6 +30,7 @@ import {
   type HolderEvidence,
   type HolderKey,
   type Instant,
+  type Known,
   type PhoneKey,
   type SubjectKey,
 } from "../domain/index.ts";
@@ -63,7 +66,7 @@ export interface EvidenceReader extends ChangeReader {
   holdersOf(subject: SubjectKey): HolderKey[];
   holder(key: HolderKey): Holder;
   /** What was known of a document's holder at `at`: the revisions, and the documents and phones, that had been told by then. */
-  holderAt(document: DocumentKey, at: Instant): Holder;
+  holderAt(document: DocumentKey, at: Instant): Holder & AsKnown;
   /** How many holders `holders` rows have told of. */
   holderCount(): number;
   /** Those holders, ascending, some at a time. */
@@ -97,7 +100,7 @@ export interface EvidenceWriter extends EvidenceReader, ChangeStore {
   /** @returns the subjects whose evidence this may have changed. */
   putFact(subject: SubjectKey, factKey: FactKey, fact: Fact): SubjectKey[];
   /** Makes the owners of these documents one holder. @returns its key. */
-  putHolder(documents: readonly DocumentKey[], phones: readonly PhoneKey[], knownFrom: Instant): HolderKey;
+  putHolder(documents: readonly DocumentKey[], phones: readonly PhoneKey[], known: Known): HolderKey;
   putProgress(batch: number, progress: BatchProgress): void;
   putEvaluatedUnder(rules: string): void;
   /** Resolves when everything committed so far is on disk. */
@@ -228,10 +231,14 @@ function createStore(folder: string, readOnly: boolean): EvidenceWriter {
       return [...concernedBy(subject), ...concernedBy(other)];
     },
 
-    putHolder: (documents, phones, knownFrom) => holders.put(documents, phones, knownFrom),
+    putHolder: (documents, phones, known) => holders.put(documents, phones, known),
     holdersOf: (subject) => holders.of(subject),
     holder: (key) => gather(key, holders.record(key), FOREVER),
-    holderAt: (document, at) => gather(document, holders.recordAt(document, at), at),
+    holderAt(document, at) {
+      const record = holders.recordAt(document, at);
+      const holder = gather(document, record, at);
+      return { ...holder, restsOnHistory: (record?.restsOnHistory ?? false) || holder.evidence.facts.some((fact) => arrivedAfter(fact, at)) };
+    },
     holderCount: () => holders.count(),
     *holderPages() {
       let after: Uint8Array | null = null;
@@ -264,9 +271,9 @@ function createStore(folder: string, readOnly: boolean): EvidenceWriter {
   };
 }
 
-/** Revision and content hash: orders the versions of one fact. Whom it is about is content, the instant it became known is none. */
+/** Revision and content hash: orders the versions of one fact. Whom it is about is content, when it became known and arrived is none. */
 function versionOf(fact: Fact, subject: Uint8Array): Uint8Array {
-  const names = Object.keys(fact).filter((name) => name !== "knownFrom");
+  const names = Object.keys(fact).filter((name) => name !== "knownFrom" && name !== "receivedAt");
   const text = JSON.stringify(fact, names.sort());
   const version = Buffer.alloc(12);
   version.writeUInt32BE(fact.revision, 0);

@@ -33,8 +33,12 @@ export function createExplainer(evidence: EvidenceReader): Explainer {
       if (at !== null && at > now) throw new ExplainError(`at lies in the future: it is ${formatInstant(now)} here`);
       if (at !== null) {
         const pack = packAt(at);
-        const verdict = createEvaluator(pack, evidence.regions.historyAt(at)).evaluate(evidence.holderAt(document, at).evidence);
-        return explain({ verdict, pack, at, asKnownAt: true });
+        const regions = evidence.regions.historyAt(at);
+        const holder = evidence.holderAt(document, at);
+        const verdict = createEvaluator(pack, regions).evaluate(holder.evidence);
+        // What is known of regions matters to whoever was or lives somewhere.
+        const isSomewhere = holder.evidence.facts.some(({ kind }) => kind === "trip" || kind === "residence");
+        return explain({ verdict, pack, at, asKnownAt: true, restsOnHistory: holder.restsOnHistory || (isSomewhere && regions.restsOnHistory) });
       }
       evidence.regions.refresh();
       const pack = packAt(now);

@@ -3,7 +3,7 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { document, instant, keyring, NOW, openStores, phone, publication, residentId, SHANGHAI_HUANGPU, type Stores } from "../../test/ingestSupport.ts";
+import { document, inboxRows, instant, keyring, NOW, openStores, phone, publication, residentId, SHANGHAI_HUANGPU, type Stores } from "../../test/ingestSupport.ts";
 import { clockAt, temporaryFolder } from "../../test/support.ts";
 import { createDeviceKey, createSessions, signSessionRequest, type Registry } from "../access/index.ts";
 import { formatInstant } from "../domain/index.ts";
@@ -89,6 +89,27 @@ describe("an answer", () => {
     const past = (await (await ask(tokenOf("staff"), { document: document(1), at: formatInstant(NOW - 1) })).json()) as Answer;
     // Nobody had told of the holder a second before.
     expect(past.flags.map((f) => f.flag)).toEqual(["unconfirmed"]);
+  });
+  test("of a past instant that rests on history says so, of a holder's facts and of regions; of now it doesn't", async () => {
+    const bringIn = async (feed: "holders" | "trips" | "tests" | "local-infections", rows: object[]): Promise<void> => stores.apply(await stores.store(feed, inboxRows(feed, rows, "archive", NOW, true)));
+    const notes = async (n: number, at?: string): Promise<string> => JSON.stringify(((await (await ask(tokenOf("staff"), { document: document(n), at })).json()) as { notes: object[] }).notes);
+    const [before, since] = [formatInstant(NOW - 1), formatInstant(NOW)];
+    await bringIn("tests", [{ factId: "test-2", document: document(2), sampledAt: "2022-05-09T09:00:00+08:00", issuedAt: "2022-05-09T20:00:00+08:00", result: "negative" }]);
+    // Where infections were is nothing to holder 3, of whom no stay is known.
+    await bringIn("local-infections", [{ factId: "infection-1", county: "310101", day: "2022-06-05", count: 1 }]);
+    await stores.evidence.flushed();
+    expect(await notes(2, before)).toContain("brought in later as history");
+    expect(await notes(2, since)).not.toContain("history");
+    expect(await notes(2)).not.toContain("history");
+    expect(await notes(3, before)).not.toContain("history");
+    // Holder 1 was there; these infections arrive a second after the instant asked about.
+    clock.seconds = NOW + 60;
+    expect(await notes(1, since)).not.toContain("history");
+    await stores.apply(await stores.store("local-infections", inboxRows("local-infections", [{ factId: "infection-2", county: "310101", day: "2022-06-06", count: 1 }], "archive", NOW + 1, true)));
+    await stores.evidence.flushed();
+    await Bun.sleep(20);
+    expect(await notes(1, since)).toContain("brought in later as history");
+    expect(await notes(1, formatInstant(NOW + 1))).not.toContain("history");
   });
   test("follows what the worker writes meanwhile", async () => {
     await stores.deliver("refutations", [{ factId: "refutation-1", matches: { phone: phone(1) }, at: "2022-06-09T07:00:00+08:00", authority: "Community", ground: "number kept" }]);

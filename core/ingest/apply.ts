@@ -178,7 +178,7 @@ function applyChunk(sequence: number, rows: readonly InboxRow[], progress: Batch
     const subjects = new Set<string>();
     let after = progress;
     for (const row of rows) {
-      if (row.type === "holder") subjects.add(keyText(evidence.putHolder(row.documents, row.phones, row.knownFrom)));
+      if (row.type === "holder") subjects.add(keyText(evidence.putHolder(row.documents, row.phones, row)));
       else if (row.type === "fact") evidence.putFact(row.subject, row.factKey, row.fact).forEach((s) => subjects.add(keyText(s)));
       else if (row.type === "decision") {
         const aftermath = putDecision(row.decision, parts);

@@ -151,7 +151,7 @@ describe("risk lists", () => {
   });
   test("in history are known from their publication", () => {
     const [row] = readList(publication("2022-06-09 07时", [SHANGHAI_HUANGPU]), { isHistory: true }).rows;
-    expect(row).toMatchObject({ publication: { knownFrom: instant("2022-06-09T07:00:00+08:00") } });
+    expect(row).toMatchObject({ publication: { knownFrom: instant("2022-06-09T07:00:00+08:00"), receivedAt: NOW } });
   });
   test("items without a county are refused by their number, the others count", () => {
     const read = readList(publication("2022-06-09 07时", [{ province: "某省", city: "某市", county: "某县" }, SHANGHAI_HUANGPU]));

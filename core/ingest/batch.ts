@@ -5,7 +5,7 @@
 import { formatInstant, isRefusal, type Refusal } from "../domain/index.ts";
 import type { RowFault } from "../access/index.ts";
 import { PackError, parsePack } from "../policy/index.ts";
-import { AHEAD_S_MAX, readRow, type InboxRow, type Intake } from "./facts.ts";
+import { AHEAD_S_MAX, knownSince, readRow, type InboxRow, type Intake } from "./facts.ts";
 import { readHl7Rows } from "./hl7.ts";
 import { readPublication } from "./riskAreas.ts";
 import type { ReadRow } from "./rows.ts";
@@ -116,13 +116,14 @@ function* ndjsonLines(text: string): Iterable<ReadRow> {
   }
 }
 
-function readRiskAreas(text: string, { now, isHistory }: Intake): ReadBatch {
+function readRiskAreas(text: string, intake: Intake): ReadBatch {
+  const { now } = intake;
   const read = readPublication(text);
   const refuseWhole = (refusal: Refusal): ReadBatch => ({ rows: [], accepted: 0, refusedCount: 1, refused: [{ line: 1, ...refusal }], ignored: 0 });
   if (isRefusal(read)) return refuseWhole(read);
   const { publishedAt, counties, areas, accepted, refused } = read;
   if (publishedAt > now + AHEAD_S_MAX) return refuseWhole({ field: "data.end_update_time", reason: `lies in the future: it is ${formatInstant(now)} here` });
-  const publication = { publishedAt, knownFrom: isHistory ? Math.min(publishedAt, now) : now, counties: [...counties], areas: new Uint8Array(areas.buffer, areas.byteOffset, areas.byteLength) };
+  const publication = { publishedAt, ...knownSince(publishedAt, intake), counties: [...counties], areas: new Uint8Array(areas.buffer, areas.byteOffset, areas.byteLength) };
   return { rows: [{ type: "publication", publication }], accepted, refusedCount: refused.length, refused: refused.slice(0, FAULTS_MAX), ignored: 0 };
 }
 

@@ -365,6 +365,12 @@ describe("the instant at which a fact became known", () => {
     expect(testOf({ issuedAt: "2022-06-09" }, { isHistory: true }).knownFrom).toBe(NOW);
     expect(findingOf({ from: formatInstant(NOW + 3600) }, { isHistory: true }).knownFrom).toBe(NOW);
   });
+  test("in history: it says when it arrived, unless it counts as known from there anyway; else nothing does", () => {
+    const history = { isHistory: true };
+    expect([tripOf({}, history), testOf({}, history), findingOf({}, history), infectionOf({}, history).infection].map((known) => known.receivedAt)).toEqual([NOW, NOW, NOW, NOW]);
+    expect(accepted("holders", {}, history)).toMatchObject({ receivedAt: NOW });
+    for (const known of [tripOf(), testOf(), infectionOf().infection, accepted("holders"), testOf({ issuedAt: "2022-06-09" }, history)]) expect(known).not.toHaveProperty("receivedAt");
+  });
 });
 
 describe("a fact's key", () => {

@@ -17,6 +17,7 @@ import {
   type Fact,
   type FactKey,
   type Instant,
+  type Known,
   type LocalInfection,
   type Moment,
   type PhoneKey,
@@ -31,7 +32,7 @@ import { checkRow, type DECISIONS, type Row, type RowFeed } from "./rowSchemas.t
 
 /** What the inbox keeps of a row. */
 export type InboxRow =
-  | { readonly type: "holder"; readonly documents: readonly DocumentKey[]; readonly phones: readonly PhoneKey[]; readonly knownFrom: Instant }
+  | ({ readonly type: "holder"; readonly documents: readonly DocumentKey[]; readonly phones: readonly PhoneKey[] } & Known)
   | { readonly type: "fact"; readonly subject: SubjectKey; readonly factKey: FactKey; readonly fact: Fact }
   | { readonly type: "infection"; readonly factKey: FactKey; readonly revision: number; readonly infection: LocalInfection }
   | { readonly type: "screening"; readonly factKey: FactKey; readonly revision: number; readonly screening: Screening }
@@ -77,7 +78,8 @@ export function readRow(feed: RowFeed, row: unknown, intake: Intake): InboxRow |
 }
 
 const READERS: { [Feed in RowFeed]: (row: Row<Feed>, intake: Intake) => InboxRow | Refusal } = {
-  holders({ documents, phones }, { keyring, now, isHistory }) {
+  holders({ documents, phones }, intake) {
+    const { keyring } = intake;
     const documentKeys: DocumentKey[] = [];
     for (const [i, input] of documents.entries()) {
       const document = parseDocument(input);
@@ -91,7 +93,7 @@ const READERS: { [Feed in RowFeed]: (row: Row<Feed>, intake: Intake) => InboxRow
       phoneKeys.push(keyring.phoneKey(phone));
     }
     // Rows of an imported register bear no date: whoever is in it counts as known from the beginning.
-    return { type: "holder", documents: documentKeys, phones: phoneKeys, knownFrom: isHistory ? BEGINNING : now };
+    return { type: "holder", documents: documentKeys, phones: phoneKeys, ...knownSince(BEGINNING, intake) };
   },
 
   trips(row, intake) {
@@ -209,12 +211,13 @@ const READERS: { [Feed in RowFeed]: (row: Row<Feed>, intake: Intake) => InboxRow
     return { type: "fact", subject: subjectKey ?? (refuted as Uint8Array as SubjectKey), factKey: keyring.factKey(source, `refutation|${row.factId}`), fact };
   },
 
-  screenings(row, { keyring, source, now, isHistory }) {
+  screenings(row, intake) {
+    const { keyring, source } = intake;
     const rounds = row.rounds.map(({ from, to }) => ({ from: bindsFrom(from), until: endOf(to) }));
     const empty = rounds.findIndex((r) => r.until <= r.from);
     if (empty >= 0) return { field: `rounds.${empty}.to`, reason: "must lie after from: a round can't end before it has begun" };
     const sorted = rounds.toSorted((a, b) => a.from - b.from);
-    const screening = { county: row.county, rounds: sorted, knownFrom: isHistory ? Math.min(sorted[0]!.from, now) : now };
+    const screening = { county: row.county, rounds: sorted, ...knownSince(sorted[0]!.from, intake) };
     return { type: "screening", factKey: keyring.factKey(source, `screenings|${row.factId}`), revision: row.revision ?? 1, screening };
   },
 
@@ -223,9 +226,10 @@ const READERS: { [Feed in RowFeed]: (row: Row<Feed>, intake: Intake) => InboxRow
     return { type: "decision", decision: { action: row.action, change: row.change ?? null, authority: row.authority, ground: row.ground, at: now } };
   },
 
-  "local-infections"(row, { keyring, source, now, isHistory }) {
+  "local-infections"(row, intake) {
+    const { keyring, source, now } = intake;
     if (startOfDay(row.day) > now + AHEAD_S_MAX) return { field: "day", reason: `lies in the future: it is ${formatInstant(now)} here` };
-    const infection = { county: row.county, day: row.day, count: row.count, knownFrom: isHistory ? Math.min(startOfDay(row.day), now) : now };
+    const infection = { county: row.county, day: row.day, count: row.count, ...knownSince(startOfDay(row.day), intake) };
     return { type: "infection", factKey: keyring.factKey(source, `local-infections|${row.factId}`), revision: row.revision ?? 1, infection };
   },
 };
@@ -238,14 +242,18 @@ interface SubjectFields {
 }
 
 /** What every fact begins with. */
-interface FactHead {
+interface FactHead extends Known {
   readonly source: string;
   readonly revision: number;
-  readonly knownFrom: Instant;
 }
 
-function headOf({ revision: told }: Pick<SubjectFields, "revision">, { source, now, isHistory }: Intake, publishedAt: Instant): FactHead {
-  return { source, revision: told ?? 1, knownFrom: isHistory ? Math.min(publishedAt, now) : now };
+function headOf({ revision: told }: Pick<SubjectFields, "revision">, intake: Intake, publishedAt: Instant): FactHead {
+  return { source: intake.source, revision: told ?? 1, ...knownSince(publishedAt, intake) };
+}
+
+/** History counts as known since its publication, and says when it arrived; anything else since its arrival. */
+export function knownSince(publishedAt: Instant, { now, isHistory }: Pick<Intake, "now" | "isHistory">): Known {
+  return isHistory && publishedAt < now ? { knownFrom: publishedAt, receivedAt: now } : { knownFrom: now };
 }
 
 function factRow(row: SubjectFields, intake: Intake, publishedAt: Instant, build: (head: FactHead) => Fact): InboxRow | Refusal {

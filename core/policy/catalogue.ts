@@ -630,6 +630,10 @@ export const NOTES = {
     zh: "以下内容依据当时已知的信息；此后收到或更正的信息不在其中。",
     en: "This is what was known then; what was told or corrected since is not in it.",
   },
+  restsOnHistory: {
+    zh: "例外：以下部分内容来自补录的历史资料，自其发布或记录之时起即视为已知，并非自收到之时。",
+    en: "One exception: some of it was brought in later as history, which counts as known since it was published or recorded, not since it arrived.",
+  },
   noPolicy: { zh: "所查询的时间没有任何规则生效，因此不能给出状态。", en: "No rule was in force at the instant asked about, so there is no status for it." },
   unregistered: { zh: "尚无机构登记您的证件。", en: "Nobody has told us of your document yet." },
   nothing: { zh: "所查询的时间没有任何对您的限制。", en: "At the instant asked about nothing stands against you." },

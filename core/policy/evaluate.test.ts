@@ -354,11 +354,11 @@ describe("evaluation", () => {
         const deliveries = shuffled(retold(history.facts), numbers);
         for (let part = 0; part < 3; part++) {
           store.transaction(() => {
-            if (part === numbers[0]! % 3) store.putHolder([document], PHONES, 0);
+            if (part === numbers[0]! % 3) store.putHolder([document], PHONES, { knownFrom: 0 });
             for (const { index, fact } of deliveries.filter((_, i) => i % 3 === part)) store.putFact(subjectOf(fact, index, [document, other]), keyOf(fact, index), fact);
           });
         }
-        store.transaction(() => store.putHolder([document, other], [], 0));
+        store.transaction(() => store.putHolder([document, other], [], { knownFrom: 0 }));
         const { evidence } = store.holder(store.holdersOf(other)[0]!);
         const evaluate = evaluatorOf(history);
         expect(essence(evaluate(evidence))).toEqual(essence(evaluate({ ...history, registered: true })));

@@ -402,6 +402,11 @@ describe("what is said beforehand", () => {
     expect(notes(verdictOf([]), inForce, true)).toEqual([NOTES.asKnownAt, NOTES.nothing]);
     expect(notes(verdictOf([]), inForce, false)).toEqual([NOTES.nothing]);
   });
+  test("and then, where it rests on history, since when that counts as known; in both languages", () => {
+    const explanation = explain({ verdict: verdictOf([]), pack, at: inForce, asKnownAt: true, restsOnHistory: true });
+    expect(explanation.notes).toEqual([NOTES.asKnownAt, NOTES.restsOnHistory, NOTES.nothing]);
+    for (const language of LANGUAGES) expect(explanationText(explanation, language)).toContain(NOTES.restsOnHistory[language]);
+  });
   test("the newest negative test and the age of the shown one", () => {
     const { newestNegative, shownTest } = explained([FACTS.test()], { when: at("2022-06-03T00:00:00") });
     expect(newestNegative).toEqual({ sampledAt: at("2022-06-01T09:00:00"), issuedAt: at("2022-06-01T18:00:00") });

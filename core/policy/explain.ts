@@ -49,6 +49,8 @@ export interface ExplanationInput {
   readonly at: Instant;
   /** The verdict was made from what was known at `at`, not from what is known today. */
   readonly asKnownAt?: boolean;
+  /** Some of what counts as known at `at` arrived later: history. */
+  readonly restsOnHistory?: boolean;
 }
 
 export interface ExplainedFact {
@@ -111,12 +113,13 @@ interface Stretch extends Interval {
  * What the holder of a verdict is told.
  * @throws when the verdict was made by another pack.
  */
-export function explain({ verdict, pack, at, asKnownAt = false }: ExplanationInput): Explanation {
+export function explain({ verdict, pack, at, asKnownAt = false, restsOnHistory = false }: ExplanationInput): Explanation {
   const stretches = stretchesOf(verdict.reasons).sort((a, b) => order(a, b, at));
   const isRestricted = stretches.some((s) => contains(s, at) && RESTRICTING.includes(s.flag));
   const hasPolicy = contains(pack.validity, at);
   const notes: Words[] = [];
   if (asKnownAt) notes.push(NOTES.asKnownAt);
+  if (restsOnHistory) notes.push(NOTES.restsOnHistory);
   if (!hasPolicy) notes.push(NOTES.noPolicy);
   if (!verdict.registered) notes.push(NOTES.unregistered);
   else if (hasPolicy && !isRestricted) notes.push(NOTES.nothing);
@@ -154,7 +157,7 @@ function stretchesOf(reasons: readonly FlagReason[]): Stretch[] {
 }
 
 /** Who told a fact, and by which phone, makes no other fact of it. */
-const NOT_CONTENT: readonly string[] = ["source", "revision", "knownFrom", "told"];
+const NOT_CONTENT: readonly string[] = ["source", "revision", "knownFrom", "receivedAt", "told"];
 
 function groundsOf({ rule, facts }: FlagReason): string {
   const contents = facts.map((fact) => Object.entries(fact).filter(([name]) => !NOT_CONTENT.includes(name)).sort(([a], [b]) => (a < b ? -1 : 1)));

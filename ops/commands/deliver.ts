@@ -1,11 +1,11 @@
-// `fangxing import FEED FILE` and `fangxing sign FEED BATCH-ID`: deliveries by the operator's own source.
+// `fangxing import FEED FILE` and `fangxing sign FEED BATCH-ID`: deliveries by the operator's own sources.
 
 import { readFileSync } from "node:fs";
 import { SingleBar } from "cli-progress";
 import { createKeyring, type RowFault } from "../../core/access/index.ts";
-import { contentTypesOf, FEEDS, isFeed, type Feed } from "../../core/ingest/index.ts";
-import { createClient, localDeliveryHeaders, ServiceError } from "../client.ts";
-import { dataFolder, existingFolder, folderClock } from "../dataFolder.ts";
+import { contentTypesOf, FEEDS, isFeed, OPERATOR_FEEDS, type Feed } from "../../core/ingest/index.ts";
+import { createClient, deliveryHeaders, ServiceError } from "../client.ts";
+import { dataFolder, existingFolder, folderClock, HISTORY_SOURCE, LOCAL_SOURCE } from "../dataFolder.ts";
 import { UsageError, type Settings } from "../settings.ts";
 import { runningService } from "./running.ts";
 
@@ -17,9 +17,10 @@ export async function importFile(words: readonly string[], settings: Settings, s
   const [feedName, file] = words;
   const feed = feedOf(feedName);
   if (file === undefined) throw new UsageError("import needs a feed and a file: fangxing import tests results.ndjson");
+  if (settings.history && OPERATOR_FEEDS.includes(feed)) throw new UsageError(`--history is for facts: what an operator decides counts from now on, import ${feed} without it`);
   const text = readText(file);
   const folder = dataFolder(settings.data);
-  const client = createClient(folder, runningService(folder, settings), folderClock(folder));
+  const client = createClient(folder, runningService(folder, settings), folderClock(folder), settings.history ? HISTORY_SOURCE : LOCAL_SOURCE);
   const contentType = contentTypeOf(feed, text);
   const parts = contentType === "application/x-ndjson" ? splitLines(text) : [{ body: text, firstLine: 1 }];
   // Named by their content, so that an import that was cut off can be started again.
@@ -73,7 +74,7 @@ export async function signDelivery(words: readonly string[], settings: Settings,
   if (batchId === undefined) throw new UsageError("sign needs a feed and a batch id, and the body on standard input");
   const folder = existingFolder(settings.data);
   const body = await Bun.stdin.bytes();
-  const headers = await localDeliveryHeaders(folder, folderClock(folder), feed, batchId, body);
+  const headers = await deliveryHeaders(folder, folderClock(folder), LOCAL_SOURCE, feed, batchId, body);
   for (const [name, value] of Object.entries(headers)) say(`${name}: ${value}`);
 }
 

@@ -29,7 +29,7 @@ function riskCounties(): CountyCode[] {
   return [...new Set(codes)].filter((c) => provinceOf(c) !== 11);
 }
 
-/** Delivers everything and waits until it is applied. `onProgress` is told a share from 0 to 1. */
+/** Delivers everything and waits until it is applied; the city has a past, so `client` delivers history. `onProgress` is told a share from 0 to 1. */
 export async function loadCity(client: Client, plan: CityPlan, onProgress: (share: number) => void): Promise<void> {
   const sent: { feed: string; id: string }[] = [];
   const deliver = async (feed: string, id: string, rows: readonly string[], contentType = NDJSON): Promise<void> => {
