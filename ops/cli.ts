@@ -1,7 +1,7 @@
 // The command line: finds the command, reads the settings, says what went wrong in one line.
 
 import { mayHoldNumber } from "../core/domain/index.ts";
-import { ServiceError } from "./client.ts";
+import { ServiceError, UnreachableError } from "./client.ts";
 import { explain, scan, session } from "./commands/ask.ts";
 import { importFile, signDelivery } from "./commands/deliver.ts";
 import { changes, decide, policy } from "./commands/policy.ts";
@@ -52,7 +52,7 @@ async function main(): Promise<number> {
     if (others.length > command.words) throw new UsageError(`${name ?? ""} takes ${command.words === 0 ? "no" : `only ${command.words}`} words behind it: a document comes on standard input, never as an argument`);
     return (await command.run(others, settings)) === false ? 1 : 0;
   } catch (error) {
-    const isKnown = error instanceof UsageError || error instanceof SuperviseError || error instanceof ServiceError;
+    const isKnown = error instanceof UsageError || error instanceof SuperviseError || error instanceof ServiceError || error instanceof UnreachableError;
     console.error(isKnown ? `fangxing: ${error.message}` : `fangxing: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
     return isKnown ? 2 : 1;
   }

@@ -48,10 +48,27 @@ export class ServiceError extends Error {
   }
 }
 
+/** A server that can't be reached, or is gone before it has answered whole: what was asked of it may have happened or not. */
+export class UnreachableError extends Error {
+  override name = "UnreachableError";
+}
+
+/** Does some work; of a server that is gone meanwhile it says what to do. */
+export async function withAdvice<T>(advice: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof UnreachableError) throw new UnreachableError(`${error.message}; ${advice}`);
+    throw error;
+  }
+}
+
 export interface Client {
   deliver(feed: string, batchId: string, body: string, contentType: string): Promise<DeliveryAnswer>;
   batch(feed: string, batchId: string): Promise<BatchState>;
   scan(document: { type: string; number: string; issuer?: string }): Promise<ScanAnswer>;
+  /** A session token of the console. */
+  session(): Promise<string>;
 }
 
 /** What the console sends to open a session. */
@@ -80,32 +97,49 @@ function ownSource(folder: DataFolder, name: OwnSource): Source {
 export function createClient(folder: DataFolder, run: Omit<RunState, "pid">, clock: Clock, source: OwnSource = LOCAL_SOURCE): Client {
   const lookup = httpUrl(run.host, run.lookupPort);
   const ingest = httpUrl(run.host, run.ingestPort);
-  let session: Promise<string> | undefined;
-  const openSession = async (): Promise<string> => {
-    const answer = await fetch(`${lookup}/v1/sessions`, { method: "POST", body: JSON.stringify(consoleSessionRequest(folder, clock)) });
-    return (await checked<{ session: string }>(answer)).session;
+  let opened: Promise<string> | undefined;
+  const session = async (): Promise<string> => {
+    const request = { method: "POST", body: JSON.stringify(consoleSessionRequest(folder, clock)) };
+    return (await ask<{ session: string }>("the lookup server", `${lookup}/v1/sessions`, request)).session;
   };
   return {
+    session,
     async deliver(feed, batchId, body, contentType) {
       const bytes = new TextEncoder().encode(body);
       const headers = await deliveryHeaders(folder, clock, source, feed, batchId, bytes);
-      return checked(await fetch(`${ingest}/v1/feeds/${feed}/batches`, { method: "POST", headers: { ...headers, "Content-Type": contentType }, body: bytes }));
+      return ask("the ingest API", `${ingest}/v1/feeds/${feed}/batches`, { method: "POST", headers: { ...headers, "Content-Type": contentType }, body: bytes });
     },
     async batch(feed, batchId) {
       const path = `/v1/feeds/${feed}/batches/${batchId}`;
       const headers = await signRequest({ method: "GET", path }, ownSource(folder, source), clock);
-      return checked(await fetch(`${ingest}${path}`, { headers }));
+      return ask("the ingest API", `${ingest}${path}`, { headers });
     },
     async scan(document) {
-      session ??= openSession();
-      const headers = { Authorization: `Bearer ${await session}`, "Content-Type": "application/json" };
-      return checked(await fetch(`${lookup}/v1/scan`, { method: "POST", headers, body: JSON.stringify({ document }) }));
+      opened ??= session();
+      const headers = { Authorization: `Bearer ${await opened}`, "Content-Type": "application/json" };
+      return ask("the lookup server", `${lookup}/v1/scan`, { method: "POST", headers, body: JSON.stringify({ document }) });
     },
   };
 }
 
-async function checked<Answer>(response: Response): Promise<Answer> {
-  const answer: unknown = await response.json().catch(() => undefined);
-  if (!response.ok || answer === undefined) throw new ServiceError(response.status, answer ?? {});
+/** What a server answers. @throws ServiceError when it refuses, UnreachableError when it doesn't answer to the end. */
+async function ask<Answer>(server: string, url: string, request: RequestInit): Promise<Answer> {
+  const { origin } = new URL(url);
+  let text: string;
+  let response: Response;
+  try {
+    response = await fetch(url, request);
+    text = await response.text();
+  } catch (error) {
+    const how = (error as NodeJS.ErrnoException).code === "ECONNREFUSED" ? "can't be reached" : "was gone before it had answered";
+    throw new UnreachableError(`${server} at ${origin} ${how}: it may be stopping or starting again`);
+  }
+  let answer: unknown;
+  try {
+    answer = JSON.parse(text);
+  } catch {
+    throw new UnreachableError(`${server} at ${origin} answered with status ${response.status} and no JSON: is it this service that listens there?`);
+  }
+  if (!response.ok) throw new ServiceError(response.status, answer ?? {});
   return answer as Answer;
 }

@@ -422,6 +422,32 @@ describe("when processes die", () => {
     await deliverAndApply(service, "holders", "after", holderRows(HOLDERS + 20, 1));
   });
 
+  test("an import whose ingest API is gone says so and what to do; the same command again finds what was delivered", async () => {
+    const file = join(folder, "import.ndjson");
+    writeFileSync(file, lines(holderRows(HOLDERS + 30, 10)));
+    const timesBack = (): number => service.printed().split("ingest is back").length;
+    const before = timesBack();
+    const command = ["import", "holders", file, "--data", folder];
+    const [worker, ingest] = [service.childPid("worker"), service.childPid("ingest")];
+    // Nothing is applied, and nobody starts the API again, until they may go on.
+    process.kill(worker, "SIGSTOP");
+    const cut = cli(command);
+    await until("the batch is kept", async () => /fangxing_batches_pending 1/.test(await (await fetch(`http://127.0.0.1:${service.run.ingestPort}/metrics`)).text()));
+    service.signal("SIGSTOP");
+    process.kill(ingest, "SIGKILL");
+    try {
+      for (const { status, out, err } of [await cut, await cli(command)]) {
+        expect([status, out]).toEqual([2, ""]);
+        expect(err).toMatch(new RegExp(`^fangxing: the ingest API at http://127.0.0.1:${service.run.ingestPort} (can't be reached|was gone before it had answered): .*run the same command again: .*\\n$`));
+      }
+    } finally {
+      service.signal("SIGCONT");
+      process.kill(worker, "SIGCONT");
+    }
+    await until("ingest is back once more", () => timesBack() > before);
+    for (const again of [1, 2]) expect((await cli(command)).out, `run ${again}`).toContain("10 accepted, 0 refused, 10 entries changed");
+  });
+
   test("a supervisor killed takes its processes along, and the next start goes on", async () => {
     service.signal("SIGKILL");
     await service.exited;

@@ -6,27 +6,26 @@ import { isRefusal, maskNumber, now, parseDocument, type Document, type Document
 import { openEvidenceReader } from "../../core/evidence/index.ts";
 import { createExplainer, ExplainError } from "../../core/explain/index.ts";
 import { explanationText } from "../../core/policy/index.ts";
-import { consoleSessionRequest, createClient, httpUrl } from "../client.ts";
+import { createClient, withAdvice } from "../client.ts";
 import { dataFolder, existingFolder, folderClock } from "../dataFolder.ts";
 import { UsageError, type Settings } from "../settings.ts";
 import { runningService } from "./running.ts";
+
+const TRY_AGAIN = "run the same command again in a moment";
 
 /** Prints a gate's answer. */
 export async function scan(settings: Settings, say: (line: string) => void): Promise<void> {
   const { input } = await readDocument();
   const folder = dataFolder(settings.data);
   const client = createClient(folder, runningService(folder, settings), folderClock(folder));
-  say(JSON.stringify(await client.scan(input), null, 2));
+  say(JSON.stringify(await withAdvice(TRY_AGAIN, () => client.scan(input)), null, 2));
 }
 
 /** Prints a session token of the console. */
 export async function session(settings: Settings, say: (line: string) => void): Promise<void> {
   const folder = dataFolder(settings.data);
-  const { host, lookupPort } = runningService(folder, settings);
-  const answer = await fetch(`${httpUrl(host, lookupPort)}/v1/sessions`, { method: "POST", body: JSON.stringify(consoleSessionRequest(folder, folderClock(folder))) });
-  const body = (await answer.json()) as { session?: string; detail?: string };
-  if (body.session === undefined) throw new UsageError(`the lookup server opens no session: ${body.detail ?? answer.status}`);
-  say(body.session);
+  const client = createClient(folder, runningService(folder, settings), folderClock(folder));
+  say(await withAdvice(TRY_AGAIN, () => client.session()));
 }
 
 /** Prints why a holder has the flags that they have, and what clears each; with --at, as it was decided at an instant. */

@@ -4,8 +4,8 @@ import { readFileSync } from "node:fs";
 import { SingleBar } from "cli-progress";
 import { createKeyring, type RowFault } from "../../core/access/index.ts";
 import { contentTypesOf, FEEDS, isFeed, OPERATOR_FEEDS, type Feed } from "../../core/ingest/index.ts";
-import { createClient, deliveryHeaders, ServiceError } from "../client.ts";
-import { dataFolder, existingFolder, folderClock, HISTORY_SOURCE, LOCAL_SOURCE } from "../dataFolder.ts";
+import { createClient, deliveryHeaders, ServiceError, withAdvice, type Client } from "../client.ts";
+import { dataFolder, existingFolder, folderClock, HISTORY_SOURCE, LOCAL_SOURCE, type DataFolder } from "../dataFolder.ts";
 import { UsageError, type Settings } from "../settings.ts";
 import { runningService } from "./running.ts";
 
@@ -23,11 +23,37 @@ export async function importFile(words: readonly string[], settings: Settings, s
   const client = createClient(folder, runningService(folder, settings), folderClock(folder), settings.history ? HISTORY_SOURCE : LOCAL_SOURCE);
   const contentType = contentTypeOf(feed, text);
   const parts = contentType === "application/x-ndjson" ? splitLines(text) : [{ body: text, firstLine: 1 }];
-  // Named by their content, so that an import that was cut off can be started again.
-  const name = createKeyring(readFileSync(folder.documentSecret)).bodyHash(new TextEncoder().encode(text)).slice(0, 20);
-
   const bar = new SingleBar({ format: "  {bar} {percentage} % | {value} of {total} batches applied", noTTYOutput: false });
   bar.start(parts.length, 0);
+  let outcome: Outcome;
+  try {
+    const advice = "run the same command again: what has been delivered already counts once";
+    outcome = await withAdvice(advice, () => deliverAll(client, { feed, contentType, parts, name: nameOf(text, folder) }, () => bar.increment()));
+  } finally {
+    bar.stop();
+  }
+  const { accepted, refusedRows, entriesChanged, faults } = outcome;
+  faults.forEach(say);
+  say(`${accepted} accepted, ${refusedRows} refused, ${entriesChanged} entries changed`);
+  return faults.length === 0 && refusedRows === 0;
+}
+
+interface Outcome {
+  readonly accepted: number;
+  readonly refusedRows: number;
+  readonly entriesChanged: number;
+  /** What the operator must know, a line each. */
+  readonly faults: readonly string[];
+}
+
+interface Part {
+  readonly body: string;
+  /** Where it begins in the file; lines count from 1. */
+  readonly firstLine: number;
+}
+
+/** Delivers the parts and waits until all are applied; `onDone` is called for each. */
+async function deliverAll(client: Client, { feed, contentType, parts, name }: { feed: Feed; contentType: string; parts: readonly Part[]; name: string }, onDone: () => void): Promise<Outcome> {
   let accepted = 0;
   let refusedRows = 0;
   const delivered: string[] = [];
@@ -47,7 +73,7 @@ export async function importFile(words: readonly string[], settings: Settings, s
       if (!(error instanceof ServiceError) || error.status !== 422) throw error;
       refusedRows += body.split("\n").filter((line) => line.trim() !== "").length;
       note(error.errors, firstLine);
-      bar.increment();
+      onDone();
     }
   }
   let entriesChanged = 0;
@@ -59,12 +85,15 @@ export async function importFile(words: readonly string[], settings: Settings, s
     }
     entriesChanged += state.entriesChanged;
     if (state.change?.state === "held") faults.push(`held as change ${state.change.id}: ${state.change.reasons.join("; ")}; fangxing changes shows what it would do`);
-    bar.increment();
+    onDone();
   }
-  bar.stop();
-  faults.forEach(say);
-  say(`${accepted} accepted, ${refusedRows} refused, ${entriesChanged} entries changed`);
-  return faults.length === 0 && refusedRows === 0;
+  return { accepted, refusedRows, entriesChanged, faults };
+}
+
+/** Batches are named by the file's content, so that an import that was cut off can be started again. Letters only: what looks like somebody's number is no batch id. */
+function nameOf(text: string, folder: DataFolder): string {
+  const hash = createKeyring(readFileSync(folder.documentSecret)).bodyHash(new TextEncoder().encode(text));
+  return hash.slice(0, 20).replace(/\d/g, (digit) => "ghijklmnop"[Number(digit)]!);
 }
 
 /** Prints the headers that sign a delivery; its body comes on standard input. */
@@ -97,10 +126,10 @@ function contentTypeOf(feed: Feed, text: string): string {
   return contentTypesOf(feed)[0]!;
 }
 
-function splitLines(text: string): { body: string; firstLine: number }[] {
+function splitLines(text: string): Part[] {
   const lines = text.split("\n");
   if (lines.at(-1) === "") lines.pop();
-  const parts: { body: string; firstLine: number }[] = [];
+  const parts: Part[] = [];
   for (let i = 0; i < lines.length; i += BATCH_LINES) parts.push({ body: lines.slice(i, i + BATCH_LINES).join("\n"), firstLine: i + 1 });
   return parts;
 }

@@ -8,7 +8,7 @@ import { countyOf, formatInstant, now } from "../../core/domain/index.ts";
 import { openEvidenceReader, type ChangeRecord, type EvidenceReader } from "../../core/evidence/index.ts";
 import type { BlastReport, ToldCount } from "../../core/ingest/index.ts";
 import { beijingPackText, PackError, parsePack, type PolicyPack } from "../../core/policy/index.ts";
-import { createClient, type BatchState } from "../client.ts";
+import { createClient, withAdvice, type BatchState, type Client } from "../client.ts";
 import { dataFolder, existingFolder, folderClock, readState, type DataFolder } from "../dataFolder.ts";
 import { UsageError, type Settings } from "../settings.ts";
 import { measurePack } from "./measure.ts";
@@ -90,8 +90,7 @@ export async function decide(action: "release" | "reject" | "roll-back", word: s
   const client = createClient(folder, run, clock);
   const row = { action, ...(change === undefined ? {} : { change }), authority: operatorName(), ground: settings.ground };
   const id = `decision-${action}-${change ?? "newest"}-${now(clock)}-${Math.floor(clock.nowMs() % 1000)}`;
-  await client.deliver("decisions", id, JSON.stringify(row), "application/x-ndjson");
-  const { entriesChanged } = await applied(client, "decisions", id);
+  const { entriesChanged } = await deliverAndApply(client, "decisions", id, JSON.stringify(row), "application/x-ndjson");
   const evidence = openEvidenceReader(folder.evidence);
   try {
     const record = change === undefined ? undefined : evidence.change(change);
@@ -134,18 +133,23 @@ async function apply(text: string, settings: Settings, say: Say): Promise<boolea
   const client = createClient(folder, runningService(folder, settings), clock);
   // Letters only: what looks like somebody's number is no batch id.
   const id = `pack-${randomUUID().replace(/[^a-f]/g, "")}-${now(clock)}`;
-  await client.deliver("packs", id, text, "application/yaml");
-  const { change, entriesChanged } = await applied(client, "packs", id);
+  const { change, entriesChanged } = await deliverAndApply(client, "packs", id, text, "application/yaml");
   say(change?.state === "held" ? `held as change ${change.id}: ${change.reasons.join("; ")}` : `in force; ${entriesChanged} entries changed`);
   return change?.state !== "held";
 }
 
-async function applied(client: ReturnType<typeof createClient>, feed: string, id: string): Promise<BatchState> {
-  for (;;) {
-    const state = await client.batch(feed, id);
-    if (state.state === "applied") return state;
-    await Bun.sleep(50);
-  }
+/** Unlike an import such a delivery has another id each time: a second one is a second decision. */
+const LOOK_FIRST = "whether it was taken, fangxing changes and fangxing policy list tell: look before you run the command again";
+
+async function deliverAndApply(client: Client, feed: string, id: string, body: string, contentType: string): Promise<BatchState> {
+  return withAdvice(LOOK_FIRST, async () => {
+    await client.deliver(feed, id, body, contentType);
+    for (;;) {
+      const state = await client.batch(feed, id);
+      if (state.state === "applied") return state;
+      await Bun.sleep(50);
+    }
+  });
 }
 
 function packFile(file: string | undefined): string {
