@@ -2,7 +2,7 @@ import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { temporaryFolder } from "../../test/support.ts";
-import { readRegistry } from "./registry.ts";
+import { readRegistry, RegistryError } from "./registry.ts";
 import { createDeviceKey } from "./sessions.ts";
 
 const { publicKey } = createDeviceKey();
@@ -83,6 +83,16 @@ describe("a fault names the file and the field", () => {
       expect(message).not.toBe("");
       expect(message).not.toContain(secret);
     }
+  });
+  test.each<[string, unknown, string]>([
+    ["history that is no boolean", { devices: [], sources: [{ ...lab, history: "yes" }] }, "sources.0.history: must be true or false"],
+    ["no key", { devices: [{ name: "a", class: "gate" }], sources: [] }, "devices.0.publicKey: is missing: it must be a text"],
+    ["an unknown field", { devices: [], sources: [], people: [] }, "people: is no field of access.json: remove it or correct its name"],
+    ["a list", [], "it: must be an object with named fields"],
+    ["no JSON", '{"devices": [', "is no JSON: look for a comma, a quote or a bracket"],
+  ])("%s is said in our own words", (_, content, words) => {
+    expect(() => readRegistry(fileOf(content))).toThrow(RegistryError);
+    expect(() => readRegistry(fileOf(content))).toThrow(words);
   });
   test("a file that isn't there is an error with its name", () => {
     const file = join(temporaryFolder(), "access.json");

@@ -5,6 +5,7 @@
 import { createPublicKey } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 import { z } from "zod";
+import { readBySchema } from "../domain/index.ts";
 
 const name = z.string().regex(/^[a-z0-9][a-z0-9.-]{0,63}$/, "must be 1 to 64 of a-z, 0-9, dot and hyphen");
 const base64 = z.string().regex(/^[A-Za-z0-9+/]+={0,2}$/, "must be base64");
@@ -39,28 +40,37 @@ export type RegistryFile = z.input<typeof registrySchema>;
 export type Device = Registry["devices"][number];
 export type Source = Registry["sources"][number];
 
-/** @throws with the field at fault. */
+/** What is wrong with access.json, for its operator. */
+export class RegistryError extends Error {
+  override name = "RegistryError";
+}
+
+/** @throws RegistryError with the field at fault. */
 export function readRegistry(file: string): Registry {
-  if ((statSync(file).mode & 0o077) !== 0) throw new Error(`${file} can be read by others: run chmod 600 on it`);
-  const parsed = registrySchema.safeParse(readJson(file));
-  if (!parsed.success) throw new Error(parsed.error.issues.map((i) => `${file}: ${i.path.join(".")}: ${i.message}`).join("\n"));
-  const short = parsed.data.sources.find((s) => Buffer.from(s.secret, "base64").length < 32);
-  if (short) throw new Error(`${file}: the secret of source ${short.name} must have at least 32 bytes`);
-  const unusable = parsed.data.devices.find((d) => !isDeviceKey(d.publicKey));
-  if (unusable) throw new Error(`${file}: the publicKey of device ${unusable.name} is no Ed25519 key (SPKI, DER, base64)`);
+  const { mode } = statSync(file, { throwIfNoEntry: false }) ?? {};
+  if (mode === undefined) throw new RegistryError(`${file} is missing: fangxing start makes it with the folder; put it back, or begin with another folder`);
+  if ((mode & 0o077) !== 0) throw new RegistryError(`${file} can be read by others: run chmod 600 on it`);
+  const read = readBySchema(registrySchema, readJson(file), "access.json");
+  if ("faults" in read) throw new RegistryError(read.faults.map(({ field, reason }) => `${file}: ${field || "it"}: ${reason}`).join("\n"));
+  const registry = read.data;
+  const short = registry.sources.find((s) => Buffer.from(s.secret, "base64").length < 32);
+  if (short) throw new RegistryError(`${file}: the secret of source ${short.name} must have at least 32 bytes`);
+  const unusable = registry.devices.find((d) => !isDeviceKey(d.publicKey));
+  if (unusable) throw new RegistryError(`${file}: the publicKey of device ${unusable.name} is no Ed25519 key (SPKI, DER, base64)`);
   for (const kind of ["devices", "sources"] as const) {
-    const names = parsed.data[kind].map((e) => e.name);
+    const names = registry[kind].map((e) => e.name);
     const twice = names.find((n, i) => names.indexOf(n) !== i);
-    if (twice !== undefined) throw new Error(`${file}: ${kind}: the name ${twice} stands twice`);
+    if (twice !== undefined) throw new RegistryError(`${file}: ${kind}: the name ${twice} stands twice`);
   }
-  return parsed.data;
+  return registry;
 }
 
 function readJson(file: string): unknown {
+  const text = readFileSync(file, "utf8");
   try {
-    return JSON.parse(readFileSync(file, "utf8"));
-  } catch (error) {
-    throw new Error(`${file} is no JSON: ${error instanceof Error ? error.message : "malformed"}`, { cause: error });
+    return JSON.parse(text);
+  } catch {
+    throw new RegistryError(`${file} is no JSON: look for a comma, a quote or a bracket that is missing or one too many`);
   }
 }
 

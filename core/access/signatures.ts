@@ -40,7 +40,7 @@ export function verifyRequest(request: SignedRequest, registry: Registry, clock:
   }
   const source = registry.sources.find((s) => s.name === keyId);
   const base = baseOf(request, components, input);
-  if (base instanceof Error) return `what the signature covers isn't all there: ${base.message}`;
+  if (base === undefined) return `the signature covers something that the request doesn't have, or that is not known here: cover ${(kind === "delivery" ? DELIVERY_FIELDS : QUESTION_FIELDS).join(", ")} and headers that are sent`;
   const right = createHmac("sha256", Buffer.from(source?.secret ?? "", "base64")).update(base).digest();
   if (!source || signature.length !== right.length || !timingSafeEqual(signature, right)) return "the signature is not valid for this source, method, path and body";
   return headers["source"] === source.name ? source : "the header Source must name the source that keyid names";
@@ -83,13 +83,13 @@ function readSignature(inputHeader: string, signatureHeader: string): ReadSignat
   }
 }
 
-/** What is signed (RFC 9421 §2.5), or the fault when a component isn't there. */
-function baseOf({ method, path, headers }: SignedRequest, components: readonly string[], input: InnerList): string | Error {
+/** What is signed (RFC 9421 §2.5), or undefined when a component isn't there. */
+function baseOf({ method, path, headers }: SignedRequest, components: readonly string[], input: InnerList): string | undefined {
   try {
     const base = httpbis.createSignatureBase({ fields: [...components] }, { method, url: `http://service${path}`, headers });
     return httpbis.formatSignatureBase([...base, ['"@signature-params"', [serializeList([input])]]]);
-  } catch (error) {
-    return error as Error;
+  } catch {
+    return undefined;
   }
 }
 

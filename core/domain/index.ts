@@ -6,5 +6,6 @@ export * from "./evidence.ts";
 export * from "./intervals.ts";
 export * from "./keys.ts";
 export * from "./regions.ts";
+export * from "./schemas.ts";
 export * from "./time.ts";
 export * from "./verdict.ts";

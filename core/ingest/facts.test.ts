@@ -210,6 +210,13 @@ describe("a row at fault is refused under the name of its field", () => {
     for (const { reason } of faults) expect(reason.length).toBeGreaterThan(5);
   });
 
+  test.each(ROW_FEEDS)("%s: whatever is wrong with a field is said in our own words", (feed) => {
+    const values = [undefined, null, true, -1, 1.5, 10 ** 12, "", "x".repeat(300), [], {}, [1], { x: 1 }];
+    const fields = ["factId", "revision", "documents", "phones", "document", "phone", "county", "from", "to", "at", "sampledAt", "result", "laboratory", "uploaded", "kind", "matches", "rounds", "action", "change", "count", "everyDays", "authority", "origin", "drugClass"];
+    const faults = fields.flatMap((field) => values.flatMap((value) => refusals(feed, { [field]: value })));
+    expect(faults.length).toBeGreaterThan(0);
+    for (const { reason } of faults) expect(reason).not.toMatch(/Invalid |Unrecognized|Too (small|big)|expected|received|[<>]=/);
+  });
   test.each(ROW_FEEDS)("%s: a row that is no object", (feed) => {
     for (const row of [null, [], "text", 1]) expect(readRow(feed, row, intake)).toMatchObject([{ field: "row" }]);
   });

@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { z } from "zod";
-import { allCounties, provinceOf, startOfDay, type CountyCode, type Instant, type Refusal, type RiskAreaCount, parseDate } from "../domain/index.ts";
+import { allCounties, parseDate, provinceOf, readBySchema, startOfDay, type CountyCode, type Instant, type Refusal, type RiskAreaCount, type SchemaFault } from "../domain/index.ts";
 import type { RowFault } from "../access/index.ts";
 
 const itemSchema = z.looseObject({ province: z.string(), city: z.string(), county: z.string(), communitys: z.array(z.string()) });
@@ -41,12 +41,12 @@ export function readPublication(text: string): ReadPublication | Refusal {
   } catch {
     return { field: "body", reason: "is no JSON" };
   }
-  const parsed = publicationSchema.safeParse(json);
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0]!;
-    return { field: issue.path.join(".") || "body", reason: issue.message };
+  const read = readBySchema(publicationSchema, json, "a risk list");
+  if ("faults" in read) {
+    const [{ field, reason }] = read.faults as [SchemaFault];
+    return { field: field || "body", reason };
   }
-  const { end_update_time: updateTime, hcount, mcount, highlist, middlelist } = parsed.data.data;
+  const { end_update_time: updateTime, hcount, mcount, highlist, middlelist } = read.data.data;
   const publishedAt = parseUpdateTime(updateTime);
   if (publishedAt === undefined) return { field: "data.end_update_time", reason: "must look like 2022-06-09 17时" };
   for (const [field, count, list] of [["hcount", hcount, highlist], ["mcount", mcount, middlelist]] as const) {

@@ -11,7 +11,7 @@ import {
   parseCounty,
   parseDay,
   parseMoment,
-  repeatableName,
+  readBySchema,
   SYMPTOMS,
   TEST_RESULTS,
   type Moment,
@@ -145,15 +145,6 @@ export type Row<Feed extends RowFeed> = z.infer<(typeof SCHEMAS)[Feed]>;
 
 /** A row whose form is sound. @returns every fault of the row when there are any. */
 export function checkRow<Feed extends RowFeed>(feed: Feed, row: unknown): Row<Feed> | readonly Refusal[] {
-  const parsed = SCHEMAS[feed].safeParse(row);
-  return parsed.success ? (parsed.data as Row<Feed>) : parsed.error.issues.flatMap((issue) => refusalsOf(issue, feed));
-}
-
-function refusalsOf(issue: z.core.$ZodIssue, feed: RowFeed): Refusal[] {
-  const path = issue.path.join(".");
-  if (issue.code !== "unrecognized_keys") return [{ field: path === "" ? "row" : path, reason: issue.message }];
-  return issue.keys.map((key) => {
-    const name = repeatableName(key);
-    return { field: path === "" ? name : `${path}.${name}`, reason: `is no field of ${path === "" ? `the feed ${feed}` : path}: remove it or correct its name` };
-  });
+  const read = readBySchema<unknown>(SCHEMAS[feed], row, `the feed ${feed}`);
+  return "data" in read ? (read.data as Row<Feed>) : read.faults.map(({ field, reason }) => ({ field: field || "row", reason }));
 }

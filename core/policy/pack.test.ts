@@ -218,6 +218,18 @@ describe("a fault names its line", () => {
     expect(number).toBeGreaterThanOrEqual(first!);
     expect(number).toBeLessThanOrEqual(last!);
   });
+  test.each([
+    ["a bracket that isn't closed", changed(8, "      unregistered: { flag: unconfirmed"), "or a bracket before it is not closed"],
+    ["a field that stands twice", changed(9, line(8)), "pack: a field stands twice: remove one"],
+    ["a tab for blanks", changed(2, "\tcity: 11"), "indent with blanks"],
+    ["an alias without its anchor", changed(9, "      popupNumbers: *nowhere"), "the alias *nowhere has no anchor before it: set &nowhere first"],
+    ["a number that is a word", changed(10, "      arrivalTest: { popup: 4, withinHours: soon }"), "withinHours: must be a number"],
+    ["pop-up 6", changed(10, "      arrivalTest: { popup: 6, withinHours: 72 }"), "popup: must be one of 0, 1, 2, 3, 4, 5"],
+    ["an unknown rule", changed(8, "      bogus: { flag: home }"), "bogus: is no field of policies.0.rules: remove it or correct its name"],
+    ["a kind of finding that there isn't", changed(8, "      findings: { rumour: home }"), "findings.rumour: is no field of policies.0.rules.findings"],
+  ])("%s is said in our own words", (_, text, words) => {
+    expect(faultsOf(text).join("\n")).toContain(words);
+  });
   test("several faults are told at once, one a line", () => {
     const faults = faultsOf(changed(8, "      unregistered: { flag: purple }").replace(line(2), "city: beijing"));
     expect(faults.map((f) => f.split(":")[1])).toEqual(["2", "8"]);

@@ -6,7 +6,8 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { isMap, isNode, isScalar, LineCounter, parseDocument, visit } from "yaml";
 import { z } from "zod";
-import { allCounties, FINDING_KINDS, FLAGS, parseInstant, POPUPS, type CountyCode, type Instant, type Interval } from "../domain/index.ts";
+import { allCounties, FINDING_KINDS, FLAGS, parseInstant, POPUPS, readBySchema, repeatableName, type CountyCode, type Instant, type Interval } from "../domain/index.ts";
+import { YAML_FAULTS } from "./yamlFaults.ts";
 
 const flag = z.enum(FLAGS);
 const popup = z.literal(POPUPS);
@@ -64,7 +65,7 @@ const rulesSchema = z.strictObject({
 });
 
 const packSchema = z.strictObject({
-  pack: z.string().regex(/^[a-z0-9-]+$/),
+  pack: z.string().regex(/^[a-z0-9-]+$/, "must be of a-z, 0-9 and hyphens"),
   city: z.int().min(11).max(91),
   until: instant,
   portCounties: z.array(z.int().refine((code) => allCounties().has(code), "must be the code of a county on the list of 2021-10-31")).default([]),
@@ -135,21 +136,23 @@ export function parsePack(text: string, file: string): PolicyPack {
   const fail = (faults: PackFault[]): never => {
     throw new PackError(file, faults);
   };
-  if (document.errors.length > 0) fail(document.errors.map((e) => ({ line: lines.linePos(e.pos[0]).line, field: "pack", reason: e.message.split("\n")[0] ?? "" })));
+  if (document.errors.length > 0) fail(document.errors.map((e) => ({ line: lines.linePos(e.pos[0]).line, field: "pack", reason: YAML_FAULTS[e.code] })));
   /** Aliases are followed only here: one without an anchor, or more of them than the library allows, is a fault of the file. */
   const plain = (): unknown => {
     try {
       return document.toJS();
-    } catch (error) {
-      let line = 1;
+    } catch {
+      let [line, reason] = [1, "its aliases stand for more than can be followed: write out what they stand for"];
       visit(document, {
         Alias(_, alias) {
           if (alias.resolve(document) || !alias.range) return undefined;
           line = lines.linePos(alias.range[0]).line;
+          const name = repeatableName(alias.source);
+          reason = `the alias *${name} has no anchor before it: set &${name} first, or write out what it stands for`;
           return visit.BREAK;
         },
       });
-      return fail([{ line, field: "pack", reason: error instanceof Error ? error.message : "its aliases can't be followed" }]);
+      return fail([{ line, field: "pack", reason }]);
     }
   };
   /** The line of the deepest node of `path` that the file has; of a key, where the key stands. */
@@ -162,16 +165,9 @@ export function parsePack(text: string, file: string): PolicyPack {
     }
     return 1;
   };
-  const parsed = packSchema.safeParse(plain());
-  if (!parsed.success) {
-    return fail(
-      parsed.error.issues.flatMap((issue) => {
-        const places = issue.code === "unrecognized_keys" ? issue.keys.map((key) => [...issue.path, key]) : [issue.path];
-        return places.map((path) => ({ line: lineOf(path), field: path.join(".") || "pack", reason: issue.message }));
-      }),
-    );
-  }
-  const { pack: name, city, until, portCounties, policies } = parsed.data;
+  const read = readBySchema(packSchema, plain(), "a pack");
+  if ("faults" in read) return fail(read.faults.map(({ path, field, reason }) => ({ line: lineOf(path), field: field || "pack", reason })));
+  const { pack: name, city, until, portCounties, policies } = read.data;
   const starts = [...policies.map((p) => p.from), until];
   const disorder = policies.findIndex((p, i) => p.from >= starts[i + 1]!);
   if (disorder >= 0) {
