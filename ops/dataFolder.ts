@@ -7,6 +7,7 @@ import { join, resolve } from "node:path";
 import { createDeviceKey, readRegistry, type RegistryFile } from "../core/access/index.ts";
 import { OPERATOR_FEEDS } from "../core/ingest/index.ts";
 import { formatInstant, offsetClock, parseInstant, systemClock, type Clock, type Instant } from "../core/domain/index.ts";
+import { fileFault } from "./fileFaults.ts";
 import { UsageError } from "./settings.ts";
 
 /** What folder.json says. A real service has `demo: null`. */
@@ -95,8 +96,7 @@ export function prepareFolder(folder: DataFolder): void {
       writeRegistry(folder, registry);
     }
   } catch (error) {
-    const why = error instanceof Error ? error.message : "unknown fault";
-    throw new UsageError(`the data folder ${folder.path} can't be written (${why}): choose another with --data or give yourself access`);
+    throw new UsageError(`the data folder ${folder.path} can't be written (${fileFault(error)}): choose another with --data or give yourself access`);
   }
 }
 

@@ -1,7 +1,7 @@
 // Settings: every one is an option, an environment variable and a line of the README, checked at start.
 // Promises: a value that can't be used is refused with its name, its fault and what to do; unknown options are refused.
 
-import { parseInstant, type Instant } from "../core/domain/index.ts";
+import { mayHoldNumber, parseInstant, type Instant } from "../core/domain/index.ts";
 
 export interface Settings {
   readonly data: string;
@@ -45,7 +45,7 @@ const share = (value: string): number | undefined => (/^(0(\.\d{1,6})?|1(\.0{1,6
 
 /** The table of all settings; the README's is checked against it. */
 export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Name]> } = {
-  data: { option: "data", variable: "FANGXING_DATA", initial: "./data", meaning: "folder that holds everything the service keeps", form: "a path", read: text },
+  data: { option: "data", variable: "FANGXING_DATA", initial: "./data", meaning: "folder that holds everything the service keeps", form: "a path that holds nobody's document or phone number", read: (value) => (value === "" || mayHoldNumber(value, "id") ? undefined : value) },
   redis: {
     option: "redis",
     variable: "REDIS_URL",

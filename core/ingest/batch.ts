@@ -2,7 +2,7 @@
 // Promises: every row is either kept or answered with line, field and reason; a row at fault harms no other.
 // Not here: signatures, storing.
 
-import { formatInstant, isRefusal, type Refusal } from "../domain/index.ts";
+import { formatInstant, isRefusal, mayHoldNumber, type Refusal } from "../domain/index.ts";
 import type { RowFault } from "../access/index.ts";
 import { PackError, parsePack } from "../policy/index.ts";
 import { AHEAD_S_MAX, knownSince, readRow, type InboxRow, type Intake } from "./facts.ts";
@@ -46,6 +46,12 @@ const CONTENT_TYPES: Record<Feed, Readonly<Record<string, Format>>> = {
   "risk-areas": { "application/json": "publication" },
   packs: { "application/yaml": "pack" },
 };
+
+/** What is wrong with the id of a batch, as its sender chose it, or undefined when it can be one. */
+export function batchIdFault(id: string): string | undefined {
+  if (/^[A-Za-z0-9._-]{1,64}$/.test(id) && !mayHoldNumber(id, "id")) return undefined;
+  return "must be 1 to 64 of A-Z, a-z, 0-9, dot, hyphen and underscore, and must not look like a document or phone number";
+}
 
 export interface ReadBatch {
   readonly rows: readonly InboxRow[];

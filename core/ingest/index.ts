@@ -1,7 +1,7 @@
 // Ingest: foreign bytes -> evidence -> entries.
 
 export { createTally, everybody, measure, USUAL_LIMITS, type BlastLimits, type BlastReport, type ToldCount } from "./blastRadius.ts";
-export { contentTypesOf, FEEDS, isFeed, OPERATOR_FEEDS, type Feed } from "./batch.ts";
+export { batchIdFault, contentTypesOf, FEEDS, isFeed, OPERATOR_FEEDS, type Feed } from "./batch.ts";
 export { packReasons } from "./guarded.ts";
 export { findCounties, readPublication, type ReadPublication } from "./riskAreas.ts";
 export { startIngestServer, type IngestSettings } from "./server.ts";

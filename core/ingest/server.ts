@@ -2,10 +2,10 @@
 // Promises: nothing is answered 202 before it is flushed; what is refused is answered with line, field and reason; numbers never leave memory.
 // Not here: applying (worker.ts).
 
-import { formatMs, mayHoldNumber, type Clock } from "../domain/index.ts";
+import { formatMs, type Clock } from "../domain/index.ts";
 import { bodyMatches, DIGEST_FAULT, problemResponse, verifyRequest, type Keyring, type Problem, type Registry, type Source } from "../access/index.ts";
 import { openEvidenceReader, type EvidenceReader } from "../evidence/index.ts";
-import { contentTypesOf, FEEDS, formatOf, OPERATOR_FEEDS, isFeed, LINES_MAX, readBatch, type Feed } from "./batch.ts";
+import { batchIdFault, contentTypesOf, FEEDS, formatOf, OPERATOR_FEEDS, isFeed, LINES_MAX, readBatch, type Feed } from "./batch.ts";
 import { isGuarded } from "./guarded.ts";
 import { openInbox, type Inbox } from "./inbox.ts";
 import { openQueue, type BatchQueue, type QueueAddress } from "./queue.ts";
@@ -27,7 +27,6 @@ export interface IngestSettings {
 const SWEEP_MS = 1000;
 /** After so long a batch is queued again: Redis may have lost it. Adding one that is still queued changes nothing. */
 const QUEUE_AGAIN_MS = 5000;
-const BATCH_ID = /^[A-Za-z0-9._-]{1,64}$/;
 
 /** What requests are answered from. */
 interface Desk extends IngestSettings {
@@ -129,10 +128,8 @@ async function deliver(request: Request, feedName: string, desk: Desk): Promise<
   if (!("feeds" in source)) return problemResponse(source);
   const feed = feedName as Feed;
   const batch = request.headers.get("batch-id") ?? "";
-  if (!BATCH_ID.test(batch) || mayHoldNumber(batch, "id")) {
-    const detail = "the header Batch-Id must be 1 to 64 of A-Z, a-z, 0-9, dot, hyphen and underscore, and must not look like a document or phone number";
-    return problemResponse({ status: 400, title: "Bad Batch-Id", detail });
-  }
+  const idFault = batchIdFault(batch);
+  if (idFault !== undefined) return problemResponse({ status: 400, title: "Bad Batch-Id", detail: `the header Batch-Id ${idFault}` });
   const contentType = request.headers.get("content-type") ?? contentTypesOf(feed)[0]!;
   const format = formatOf(feed, contentType);
   if (!format) {

@@ -3,9 +3,10 @@
 import { readFileSync } from "node:fs";
 import { SingleBar } from "cli-progress";
 import { createKeyring, type RowFault } from "../../core/access/index.ts";
-import { contentTypesOf, FEEDS, isFeed, OPERATOR_FEEDS, type Feed } from "../../core/ingest/index.ts";
+import { batchIdFault, contentTypesOf, FEEDS, isFeed, OPERATOR_FEEDS, type Feed } from "../../core/ingest/index.ts";
 import { createClient, deliveryHeaders, ServiceError, withAdvice, type Client } from "../client.ts";
 import { dataFolder, existingFolder, folderClock, HISTORY_SOURCE, LOCAL_SOURCE, type DataFolder } from "../dataFolder.ts";
+import { fileFault } from "../fileFaults.ts";
 import { UsageError, type Settings } from "../settings.ts";
 import { runningService } from "./running.ts";
 
@@ -15,8 +16,8 @@ const BATCH_LINES = 5000;
 /** Delivers a file and waits until it is applied. @returns whether every row was accepted and nothing is held. */
 export async function importFile(words: readonly string[], settings: Settings, say: (line: string) => void): Promise<boolean> {
   const [feedName, file] = words;
-  const feed = feedOf(feedName);
   if (file === undefined) throw new UsageError("import needs a feed and a file: fangxing import tests results.ndjson");
+  const feed = feedOf(feedName);
   if (settings.history && OPERATOR_FEEDS.includes(feed)) throw new UsageError(`--history is for facts: what an operator decides counts from now on, import ${feed} without it`);
   const text = readText(file);
   const folder = dataFolder(settings.data);
@@ -99,8 +100,10 @@ function nameOf(text: string, folder: DataFolder): string {
 /** Prints the headers that sign a delivery; its body comes on standard input. */
 export async function signDelivery(words: readonly string[], settings: Settings, say: (line: string) => void): Promise<void> {
   const [feedName, batchId] = words;
-  const feed = feedOf(feedName);
   if (batchId === undefined) throw new UsageError("sign needs a feed and a batch id, and the body on standard input");
+  const feed = feedOf(feedName);
+  const fault = batchIdFault(batchId);
+  if (fault !== undefined) throw new UsageError(`BATCH-ID ${fault}`);
   const folder = existingFolder(settings.data);
   const body = await Bun.stdin.bytes();
   const headers = await deliveryHeaders(folder, folderClock(folder), LOCAL_SOURCE, feed, batchId, body);
@@ -113,10 +116,16 @@ function feedOf(name: string | undefined): Feed {
 }
 
 function readText(file: string): string {
+  let bytes: Uint8Array;
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(readFileSync(file));
+    bytes = readFileSync(file);
   } catch (error) {
-    throw new UsageError(`${file} can't be read as UTF-8 text: ${error instanceof Error ? error.message : "unknown fault"}`);
+    throw new UsageError(`${file} can't be read: ${fileFault(error)}`);
+  }
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    throw new UsageError(`${file} is no UTF-8 text: write it out again in UTF-8`);
   }
 }
 

@@ -10,6 +10,7 @@ import type { BlastReport, ToldCount } from "../../core/ingest/index.ts";
 import { beijingPackText, PackError, parsePack, type PolicyPack } from "../../core/policy/index.ts";
 import { createClient, withAdvice, type BatchState, type Client } from "../client.ts";
 import { dataFolder, existingFolder, folderClock, readState, type DataFolder } from "../dataFolder.ts";
+import { fileFault } from "../fileFaults.ts";
 import { UsageError, type Settings } from "../settings.ts";
 import { measurePack } from "./measure.ts";
 import { runningService } from "./running.ts";
@@ -80,8 +81,8 @@ async function refuseIfDone(folder: DataFolder, action: "release" | "reject" | "
 
 /** An operator's word on a change. */
 export async function decide(action: "release" | "reject" | "roll-back", word: string | undefined, settings: Settings, say: Say): Promise<boolean> {
-  const change = word === undefined ? undefined : Number(word);
-  if (action !== "roll-back" && (change === undefined || !Number.isInteger(change))) throw new UsageError(`${action} needs the number of a change: fangxing changes lists them`);
+  const change = word !== undefined && /^\d{1,10}$/.test(word) ? Number(word) : undefined;
+  if (action !== "roll-back" && change === undefined) throw new UsageError(`${action} needs the number of a change: fangxing changes lists them`);
   if (settings.ground === null) throw new UsageError(`say on what ground with --ground "…": it is kept with the change`);
   const folder = dataFolder(settings.data);
   const clock = folderClock(folder);
@@ -158,7 +159,7 @@ function packFile(file: string | undefined): string {
   try {
     text = readFileSync(file, "utf8");
   } catch (error) {
-    throw new UsageError(`${file} can't be read: ${error instanceof Error ? error.message : "unknown fault"}`);
+    throw new UsageError(`${file} can't be read: ${fileFault(error)}`);
   }
   try {
     parsePack(text, file);

@@ -11,8 +11,7 @@ import { dataFolder, folderClock, lockFolder, readState, type DataFolder } from 
 import { ownSocket } from "../redis.ts";
 import { UsageError, type Settings } from "../settings.ts";
 
-export const ROLES = ["ingest", "worker", "lookup", "explanations"] as const;
-export type Role = (typeof ROLES)[number];
+export type Role = "ingest" | "worker" | "lookup" | "explanations";
 
 /** Starts a role and runs until a signal, or the end of the supervisor that started it. */
 export async function runRole(role: Role, settings: Settings, say: (line: string) => void): Promise<void> {
