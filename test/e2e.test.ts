@@ -241,6 +241,17 @@ describe("from feed to gate", () => {
     expect(before).not.toContain("Nobody has told us");
   });
 
+  test("a decision about a change that there isn't is told to whoever imports it, and to whoever asks for its batch", async () => {
+    const file = join(folder, "decisions.ndjson");
+    writeFileSync(file, lines([{ action: "release", change: 4_000_000, authority: "Duty officer", ground: "looked at it" }]));
+    const { status, out } = await cli(["import", "decisions", file, "--data", folder]);
+    rmSync(file);
+    expect(status).toBe(1);
+    expect(out).toBe("without effect: change names 4000000, and there is no such change: fangxing changes lists those that there are\n1 accepted, 0 refused, 0 entries changed\n");
+    const rollback = await cli(["policy", "rollback", "--ground", "looked at it", "--data", folder]);
+    expect([rollback.status, rollback.out]).toEqual([1, expect.stringMatching(/^without effect: action finds nothing to roll back/) as string]);
+  });
+
   test("rules and decisions are no history", async () => {
     const { status, err } = await cli(["import", "--history", "decisions", "nothing.ndjson", "--data", folder]);
     expect([status, err]).toEqual([2, expect.stringContaining("--history is for facts") as string]);

@@ -14,6 +14,8 @@ export interface ChangeDecision {
   readonly authority: string;
   readonly ground: string;
   readonly at: Instant;
+  /** Which row of which batch said it, so that it is taken once though its batch is applied again; absent in older ones. */
+  readonly row?: string;
 }
 
 export interface ChangeRecord {

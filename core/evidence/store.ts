@@ -32,6 +32,7 @@ import {
   type Instant,
   type Known,
   type PhoneKey,
+  type Refusal,
   type SubjectKey,
 } from "../domain/index.ts";
 import { createChangeStore, type ChangeReader, type ChangeStore } from "./changes.ts";
@@ -50,6 +51,8 @@ export interface BatchProgress {
     readonly residents?: readonly CountyCode[];
     readonly after: Uint8Array | null;
   };
+  /** Rows that were accepted and had no effect, and why. */
+  readonly faults?: readonly (Refusal & { readonly row: string })[];
   /** Milliseconds of the service's clock; null: not applied yet. */
   readonly appliedMs: number | null;
 }

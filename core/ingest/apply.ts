@@ -3,7 +3,7 @@
 // older verdict over a newer one; a batch cut off anywhere goes on where its entries are safely on disk.
 // Not here: who calls (worker.ts), what a fact means (policy).
 
-import { keyOf, keyText, type Clock, type CountyCode, type DocumentKey, type Instant, type SubjectKey } from "../domain/index.ts";
+import { isRefusal, keyOf, keyText, type Clock, type CountyCode, type DocumentKey, type Instant, type SubjectKey } from "../domain/index.ts";
 import { encodeEntry, entryOf, sameContent, type EntryWriter } from "../entry/index.ts";
 import type { BatchProgress, EvidenceWriter } from "../evidence/index.ts";
 import type { Evaluator, PolicyPack } from "../policy/index.ts";
@@ -177,14 +177,21 @@ function applyChunk(sequence: number, rows: readonly InboxRow[], progress: Batch
     // Who owns a subject is asked when all rows are in: a later row may have made two holders one.
     const subjects = new Set<string>();
     let after = progress;
-    for (const row of rows) {
+    for (const [i, row] of rows.entries()) {
       if (row.type === "holder") subjects.add(keyText(evidence.putHolder(row.documents, row.phones, row)));
       else if (row.type === "fact") evidence.putFact(row.subject, row.factKey, row.fact).forEach((s) => subjects.add(keyText(s)));
       else if (row.type === "decision") {
-        const aftermath = putDecision(row.decision, parts);
-        after = withReach(after, aftermath);
-        if (aftermath?.pack) packs.push(aftermath.pack);
-        if (!aftermath) parts.say(`a decision to ${row.decision.action}${row.decision.change === null ? "" : ` change ${row.decision.change}`} found nothing that it could be about`);
+        const name = `${sequence}/${progress.chunksDone}/${i}`;
+        // Said when this step was taken before, and cut off.
+        if (after.faults?.some((fault) => fault.row === name)) continue;
+        const result = putDecision(row.decision, name, parts);
+        if (isRefusal(result)) {
+          after = { ...after, faults: [...(after.faults ?? []), { row: name, ...result }] };
+          parts.say(`a decision to ${row.decision.action} had no effect: ${result.field} ${result.reason}`);
+          continue;
+        }
+        after = withReach(after, result);
+        if (result.pack) packs.push(result.pack);
       } else throw new Error(`a row of type ${row.type} came by a feed that is not its own`);
     }
     const holders = new Set<string>();

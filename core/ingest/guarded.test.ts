@@ -2,7 +2,7 @@
 
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
-import { document, instant, keyOfDocument, NOW, openStores, phone, publication, SHANGHAI_HUANGPU, SHANGHAI_XUHUI, type Stores } from "../../test/ingestSupport.ts";
+import { document, inboxRows, instant, keyOfDocument, NOW, openStores, phone, publication, SHANGHAI_HUANGPU, SHANGHAI_XUHUI, type Stores } from "../../test/ingestSupport.ts";
 import { temporaryFolder } from "../../test/support.ts";
 import { FLAGS, type Flag, type Instant } from "../domain/index.ts";
 import { decodeEntry, readEntryAt, type EntryState } from "../entry/index.ts";
@@ -38,6 +38,7 @@ async function cityWith(stores: Stores, visitors: number, others: number): Promi
 const bound = (stores: Stores, count: number): number => numbers(0, count).filter((n) => flagsOf(stores, n).includes("popup-1")).length;
 const changeOf = (stores: Stores, sequence: number): ChangeRecord => stores.evidence.change(sequence)!;
 const decide = (stores: Stores, action: string, change?: number): Promise<number> => stores.deliver("decisions", [{ action, ...(change === undefined ? {} : { change }), authority: "Duty officer", ground: "looked at it" }]);
+const ROLL_BACK = { action: "roll-back", authority: "Duty officer", ground: "looked at it" };
 const listAt = (time: string, places = [SHANGHAI_HUANGPU]): object => publication(time, places);
 
 describe("a risk list", () => {
@@ -239,6 +240,22 @@ describe("a pack", () => {
     await decide(stores, "roll-back");
     expect(stores.evidence.packs().length).toBe(before);
   });
+  test("rolled back by a decision whose batch was cut off and is applied again is rolled back once", async () => {
+    const stores = newStores();
+    await arrivals(stores, 20, 80);
+    await stores.deliverPack(withHours(48));
+    await stores.deliverPack(withHours(240));
+    stores.isStopping = () => stores.evidence.packs().length === 4;
+    const sequence = await stores.store("decisions", inboxRows("decisions", [ROLL_BACK]));
+    await expect(stores.apply(sequence)).rejects.toThrow();
+    stores.isStopping = () => false;
+    await stores.apply(sequence);
+    expect(stores.evaluator.pack.spans.arrivalTest[0]?.parameters.withinHours).toBe(48);
+    expect([stores.evidence.packs().length, stores.evidence.progress(sequence)?.faults]).toEqual([4, undefined]);
+    // Two in one batch are two.
+    await stores.deliver("decisions", [ROLL_BACK, ROLL_BACK]).then((twice) => expect(stores.evidence.progress(twice)?.faults).toHaveLength(1));
+    expect(stores.evaluator.pack.spans.arrivalTest[0]?.parameters.withinHours).toBe(72);
+  });
   test("a good newer pack takes the place of a held one", async () => {
     const stores = newStores();
     await arrivals(stores, 40, 60);
@@ -309,4 +326,23 @@ describe("a pack", () => {
     await stores.deliverPack(withHours(48));
     expect(stores.evidence.packs().at(-1)?.from).toBe(NOW + 90);
   });
+});
+
+/** The batch behind those of a city. */
+const INFECTIONS = 3;
+test.each<[string, object, string, string]>([
+  ["releases a change that there isn't", { action: "release", change: 99 }, "change", "there is no such change"],
+  ["rejects a change that there isn't", { action: "reject", change: 99 }, "change", "there is no such change"],
+  ["releases what is in force", { action: "release", change: INFECTIONS }, "change", "names 3, which is applied: only what is held can be released"],
+  ["rejects infections that are in force", { action: "reject", change: INFECTIONS }, "change", "names 3, which is applied: only what is held, or a risk list, can be rejected"],
+  ["rolls back what is no pack", { action: "roll-back", change: INFECTIONS }, "change", "only the pack in force can be rolled back"],
+  ["rolls back the rules that the service began with", { action: "roll-back" }, "action", "nothing to roll back"],
+])("a decision that %s has no effect, and says so", async (_, decision, field, words) => {
+  const stores = newStores();
+  await cityWith(stores, 1, 0);
+  expect(await stores.deliver("local-infections", [{ factId: "infection-1", county: HUANGPU, day: "2022-06-08", count: 3 }])).toBe(INFECTIONS);
+  const sequence = await stores.deliver("decisions", [{ ...decision, authority: "Duty officer", ground: "looked at it" }]);
+  expect(stores.evidence.progress(sequence)?.faults).toEqual([{ row: `${sequence}/0/0`, field, reason: expect.stringContaining(words) as string }]);
+  expect(stores.lines).toEqual([expect.stringContaining("had no effect") as string]);
+  expect(changeOf(stores, INFECTIONS)).toMatchObject({ state: "applied", decisions: [] });
 });

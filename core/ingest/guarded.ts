@@ -3,7 +3,7 @@
 // decided and on what ground, and are not measured again.
 // Not here: how it is measured (blastRadius.ts), which risk list is doubtful (evidence/publicationGuard.ts), the evaluation of whom they concern (apply.ts).
 
-import { formatInstant, type Instant, type RegionDifference, type RiskPublication } from "../domain/index.ts";
+import { formatInstant, type Instant, type Refusal, type RegionDifference, type RiskPublication } from "../domain/index.ts";
 import type { EntryReader } from "../entry/index.ts";
 import {
   publicationId,
@@ -62,14 +62,21 @@ export async function planChange(header: BatchHeader, rows: readonly InboxRow[],
   return first?.type === "pack" ? planPack(header, first.text, rows, parts) : planRegions(header, rows, parts);
 }
 
-/** What an operator's word does. Call inside a transaction. @returns undefined when there is nothing that it could be about. */
-export function putDecision(decision: Decision, { evidence, evaluator }: Pick<GuardParts, "evidence" | "evaluator">): Aftermath | undefined {
+/**
+ * What an operator's word does. Call inside a transaction.
+ * @param row which row of which batch says it: the same one again does nothing. @returns a refusal when it has no effect.
+ */
+export function putDecision(decision: Decision, row: string, { evidence, evaluator }: Pick<GuardParts, "evidence" | "evaluator">): Aftermath | Refusal {
   const { action, change: id, at } = decision;
+  const decided = id === null ? evidence.packs().flatMap((pack) => evidence.change(pack.change ?? -1) ?? []) : [evidence.change(id)];
+  if (decided.some((change) => change?.decisions.some((d) => d.row === row))) return NOTHING;
   const record = id === null ? packInForce(evidence) : evidence.change(id);
-  if (!record) return undefined;
+  if (!record && id === null) return { field: "action", reason: "finds nothing to roll back: the rules in force are those that the service began with" };
+  if (!record) return { field: "change", reason: `names ${id ?? ""}, and there is no such change: fangxing changes lists those that there are` };
+  const notFor = (what: string): Refusal => ({ field: "change", reason: `names ${record.id}, which is ${record.state}: ${what}` });
   const rows = evidence.changeRows(record.id) as readonly InboxRow[];
   const decide = (state: ChangeState): void => {
-    const decisions = [...record.decisions, { action, authority: decision.authority, ground: decision.ground, at }];
+    const decisions = [...record.decisions, { action, authority: decision.authority, ground: decision.ground, at, row }];
     evidence.putChange({ ...record, state, decisions }, []);
   };
   const marked = (mark: Mark): Aftermath => settled(record.publications.flatMap((p) => evidence.regions.mark(p, mark, at)), { evidence, evaluator });
@@ -77,17 +84,17 @@ export function putDecision(decision: Decision, { evidence, evaluator }: Pick<Gu
 
   if (action === "roll-back") {
     const previous = record.kind === "pack" && record.state === "applied" ? packBefore(record, evidence) : undefined;
-    if (!previous) return undefined;
+    if (!previous) return notFor("only the pack in force can be rolled back, leave change out to mean that one");
     decide("rolled-back");
     return putPackText(previous.text, previous.change, evidence, at);
   }
   if (action === "reject") {
     // A risk list that is in force can be rejected too: the state before it comes back.
-    if (!isHeld && record.publications.length === 0) return undefined;
+    if (!isHeld && record.publications.length === 0) return notFor("only what is held, or a risk list, can be rejected");
     decide("rejected");
     return marked("rejected");
   }
-  if (!isHeld) return undefined;
+  if (!isHeld) return notFor("only what is held can be released");
   decide("applied");
   if (record.kind === "pack") return putPackText((rows[0] as { text: string }).text, record.id, evidence, at);
   if (record.publications.length > 0) return marked("released");

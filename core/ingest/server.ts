@@ -195,6 +195,7 @@ function tell(request: Request, { feed: feedName, batch: id }: { feed: string; b
     receivedAt: formatMs(header.receivedMs),
     appliedAt: appliedMs === null ? null : formatMs(appliedMs),
     tookMs: appliedMs === null ? null : appliedMs - header.receivedMs,
+    ...(progress?.faults ? { errors: progress.faults.map(({ field, reason }) => ({ field, reason })) } : {}),
     ...(change ? { change: { id: change.id, state: change.state, reasons: change.reasons, report: change.report } } : {}),
   });
 }

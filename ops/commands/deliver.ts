@@ -85,6 +85,7 @@ async function deliverAll(client: Client, { feed, contentType, parts, name }: { 
       state = await client.batch(feed, id);
     }
     entriesChanged += state.entriesChanged;
+    for (const { field, reason } of state.errors ?? []) faults.push(`without effect: ${field} ${reason}`);
     if (state.change?.state === "held") faults.push(`held as change ${state.change.id}: ${state.change.reasons.join("; ")}; fangxing changes shows what it would do`);
     onDone();
   }

@@ -91,7 +91,9 @@ export async function decide(action: "release" | "reject" | "roll-back", word: s
   const client = createClient(folder, run, clock);
   const row = { action, ...(change === undefined ? {} : { change }), authority: operatorName(), ground: settings.ground };
   const id = `decision-${action}-${change ?? "newest"}-${now(clock)}-${Math.floor(clock.nowMs() % 1000)}`;
-  const { entriesChanged } = await deliverAndApply(client, "decisions", id, JSON.stringify(row), "application/x-ndjson");
+  const { entriesChanged, errors = [] } = await deliverAndApply(client, "decisions", id, JSON.stringify(row), "application/x-ndjson");
+  for (const { field, reason } of errors) say(`without effect: ${field} ${reason}`);
+  if (errors.length > 0) return false;
   const evidence = openEvidenceReader(folder.evidence);
   try {
     const record = change === undefined ? undefined : evidence.change(change);
