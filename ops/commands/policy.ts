@@ -3,7 +3,6 @@
 
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { userInfo } from "node:os";
 import { countyOf, formatInstant, now } from "../../core/domain/index.ts";
 import { openEvidenceReader, type ChangeRecord, type EvidenceReader } from "../../core/evidence/index.ts";
 import type { BlastReport, ToldCount } from "../../core/ingest/index.ts";
@@ -13,6 +12,7 @@ import { dataFolder, existingFolder, folderClock, readState, type DataFolder } f
 import { fileFault } from "../fileFaults.ts";
 import { UsageError, type Settings } from "../settings.ts";
 import { measurePack } from "./measure.ts";
+import { operatorName } from "./operator.ts";
 import { runningService } from "./running.ts";
 
 type Say = (line: string) => void;
@@ -58,13 +58,6 @@ export async function changes(settings: Settings, say: Say): Promise<boolean> {
   } finally {
     await evidence.close();
   }
-}
-
-/** The account that runs this, by the system's own word: the name in the environment may be missing or another's. */
-function operatorName(): string {
-  const { uid, username } = userInfo();
-  const line = readFileSync("/etc/passwd", "utf8").split("\n").find((entry) => entry.split(":")[2] === String(uid));
-  return line?.split(":")[0] ?? (uid >= 0 ? `uid ${uid}` : username);
 }
 
 /** @throws UsageError for a change that there isn't, or that already is what the word would make it. */
