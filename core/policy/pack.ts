@@ -85,8 +85,6 @@ export interface PolicyPack {
   readonly name: string;
   /** SHA-256 of the pack's text, hex: another one when a letter changes. */
   readonly fingerprint: string;
-  /** The first 16 bits of it, which entries carry. */
-  readonly id: number;
   /** Province code of the city's own counties. */
   readonly city: number;
   /** Counties with a land-border port; empty: nobody has loaded a list, and the rule about them is incomplete. */
@@ -195,11 +193,10 @@ export function parsePack(text: string, file: string): PolicyPack {
     });
     return spans;
   };
-  const fingerprint = createHash("sha256").update(text).digest();
+  const fingerprint = createHash("sha256").update(text).digest("hex");
   return {
     name,
-    fingerprint: fingerprint.toString("hex"),
-    id: fingerprint.readUInt16LE(0),
+    fingerprint,
     city,
     portCounties,
     validity: { from: starts[0]!, until },
