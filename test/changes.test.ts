@@ -85,4 +85,8 @@ describe("an operator", () => {
     expect(repeated).not.toHaveProperty("change");
     expect(service.printed()).toContain(`the decision to release change ${held} came to nothing: nothing to do`);
   });
+  test("is refused a pack that holds somebody's number, which is not repeated", async () => {
+    writeFileSync(pack, VENUES.replace("pack: beijing", `pack: "${NUMBER.toLowerCase()}"`));
+    for (const word of ["diff", "apply"]) expect(await run("policy", word, pack)).toEqual([2, expect.stringMatching(/venues\.yaml:\d+: pack: the line seems to hold a document or phone number/) as string]);
+  });
 });

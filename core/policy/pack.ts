@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { isMap, isNode, isScalar, LineCounter, parseDocument, visit } from "yaml";
 import { z } from "zod";
-import { allCounties, FINDING_KINDS, FLAGS, parseInstant, POPUPS, type CountyCode, type Instant, type Interval } from "../domain/index.ts";
+import { allCounties, FINDING_KINDS, FLAGS, mayHoldNumber, parseInstant, POPUPS, type CountyCode, type Instant, type Interval } from "../domain/index.ts";
 
 const flag = z.enum(FLAGS);
 const popup = z.literal(POPUPS);
@@ -228,6 +228,27 @@ export function parsePack(text: string, file: string): PolicyPack {
     },
   };
 }
+
+/**
+ * Reads a pack that somebody brings, as parsePack does. It will be kept, listed and logged, and its titles shown: nothing in it may be somebody's number. Packs that are kept
+ * already are not asked for that again.
+ * @throws PackError, which repeats nothing of a line that may hold a number.
+ */
+export function parseNewPack(text: string, file: string): PolicyPack {
+  const lines = text.split("\n");
+  const numbers = lines.flatMap((line, i) => (mayHoldNumber(line) ? [{ line: i + 1, field: "pack", reason: "the line seems to hold a document or phone number, which must not be kept: leave it out" }] : []));
+  if (numbers.length > 0) throw new PackError(file, numbers);
+  const pack = parsePack(text, file);
+  if (pack.name.length > NAME_MAX || DOCUMENT_LIKE.test(pack.name)) {
+    const line = 1 + Math.max(0, lines.findIndex((l) => /^\s*["']?pack["']?\s*:/.test(l)));
+    throw new PackError(file, [{ line, field: "pack", reason: `may have ${NAME_MAX} characters and six digits in a row, since numbers of documents have more: write a date as 2022-06-09` }]);
+  }
+  return pack;
+}
+
+const NAME_MAX = 64;
+/** Passports have seven digits in a row, other documents and phones more. */
+const DOCUMENT_LIKE = /\d{7}/;
 
 /** What a pack says too little about for one of its rules to work whole, in words for the operator. */
 export function incompleteRules(pack: PolicyPack): string[] {

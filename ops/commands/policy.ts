@@ -7,7 +7,7 @@ import { userInfo } from "node:os";
 import { countyOf, formatInstant, now } from "../../core/domain/index.ts";
 import { openEvidenceReader, type ChangeRecord, type EvidenceReader } from "../../core/evidence/index.ts";
 import { decisionFault, type BlastReport, type ToldCount } from "../../core/ingest/index.ts";
-import { beijingPackText, PackError, parsePack, type PolicyPack } from "../../core/policy/index.ts";
+import { beijingPackText, PackError, parseNewPack, parsePack, type PolicyPack } from "../../core/policy/index.ts";
 import { createClient, ServiceError, type BatchState, type Client } from "../client.ts";
 import { dataFolder, existingFolder, folderClock, readState, type DataFolder } from "../dataFolder.ts";
 import { UsageError, type Settings } from "../settings.ts";
@@ -174,7 +174,7 @@ function packFile(file: string | undefined): string {
     throw new UsageError(`${file} can't be read: ${error instanceof Error ? error.message : "unknown fault"}`);
   }
   try {
-    parsePack(text, file);
+    parseNewPack(text, file);
   } catch (error) {
     if (error instanceof PackError) throw new UsageError(`the pack can't be used:\n${error.message}`);
     throw error;
