@@ -64,7 +64,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     form: "policy list|diff PACK|apply PACK|rollback",
     use: "the rules in force; what a pack would change, whom it would hit; put it in force; take it back",
     words: 2,
-    settings: ["data", "ground", "gainShareMax", "lossShareMax"],
+    settings: ["data", "ground"],
     run: (words, settings) => policy(words, settings, say),
   },
   changes: { form: "changes", use: "changes of rules and regions that are held, and the newest others", words: 0, settings: ["data"], run: (_, settings) => changes(settings, say) },

@@ -21,8 +21,10 @@ export interface BatchState {
   readonly chunksApplied: number;
   readonly entriesChanged: number;
   readonly tookMs: number | null;
-  /** Rows that were accepted and had no effect when they were applied: decisions. */
-  readonly errors?: readonly Refusal[];
+  /** Of decisions: which came to nothing, and why. */
+  readonly undone?: readonly string[];
+  /** Its pack is in force or held already: `change` is the one that brought it, absent when the service began with it. */
+  readonly repeats?: true;
   /** Of a batch that changes rules or regions. */
   readonly change?: { readonly id: number; readonly state: string; readonly reasons: readonly string[] };
 }

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
+import { USUAL_LIMITS } from "../core/ingest/index.ts";
 import { readSettings, SETTINGS, UsageError } from "./settings.ts";
 
 describe("settings", () => {
@@ -9,6 +10,10 @@ describe("settings", () => {
       expect(readme).toContain(`| \`--${option}\` | \`${variable}\` | ${initial === "" ? "" : `\`${initial}\``} | ${meaning} |`);
     }
     expect(readme.match(/^\| `--/gm)).toHaveLength(Object.keys(SETTINGS).length);
+  });
+
+  test("what is no crowd is said with the limits", () => {
+    for (const { meaning } of [SETTINGS.gainShareMax, SETTINGS.lossShareMax]) expect(meaning).toContain(`at least ${USUAL_LIMITS.crowdHolders},`);
   });
 
   test("an option beats the environment, which beats the default; other words are left", () => {

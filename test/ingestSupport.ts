@@ -9,13 +9,13 @@ import { vi } from "vitest";
 import { createKeyring, signRequest, type Registry } from "../core/access/index.ts";
 import { parseInstant, residentIdCheck, type Clock, type DocumentKey, type Flag, type Instant, type TimedFlag } from "../core/domain/index.ts";
 import { encodeEntry, openEntryWriter, type Entry, type EntryWriter } from "../core/entry/index.ts";
-import { openEvidenceWriter, type EvidenceWriter } from "../core/evidence/index.ts";
+import { openEvidenceWriter, type BlastLimits, type EvidenceWriter } from "../core/evidence/index.ts";
 import { applyBatch, createTurns, reevaluateAll, type ApplierParts } from "../core/ingest/apply.ts";
 import { readBatch, type Feed } from "../core/ingest/batch.ts";
-import { USUAL_LIMITS, type BlastLimits } from "../core/ingest/blastRadius.ts";
+import { USUAL_LIMITS } from "../core/ingest/blastRadius.ts";
 import type { InboxRow } from "../core/ingest/facts.ts";
 import { openInbox, type BatchHeader, type Inbox } from "../core/ingest/inbox.ts";
-import { beijingPack, beijingPackText, createEvaluator, type Evaluator } from "../core/policy/index.ts";
+import { beijingPack, beijingPackText, createEvaluator, parsePack, type Evaluator } from "../core/policy/index.ts";
 import { dataFolder, prepareFolder } from "../ops/dataFolder.ts";
 import { awaitRedis, ownServerCommand, ownSocket, redisBinary } from "../ops/redis.ts";
 import { clockAt } from "./support.ts";
@@ -89,6 +89,9 @@ export interface Stores {
   store(feed: Feed, rows: readonly InboxRow[]): Promise<number>;
   /** With another evaluator, or evidence, when one is given. */
   apply(sequence: number, evaluator?: Evaluator, evidence?: EvidenceWriter): Promise<void>;
+  /** As a worker would that takes another evaluator for that of the pack of this number. */
+  applyUnder(sequence: number, evaluator: Evaluator, packNumber: number): Promise<void>;
+  /** With another evaluator as that of pack number 2 when one is given. */
   reevaluateAll(evaluator?: Evaluator): Promise<number>;
   /** Stores and applies. @returns the batch's number. */
   deliver(feed: Feed, rows: readonly object[]): Promise<number>;
@@ -112,30 +115,35 @@ export function openStores(folder: string, limits: BlastLimits = NO_LIMITS): Sto
   const clock = clockAt(NOW);
   const changes: number[] = [];
   const lines: string[] = [];
-  let evaluator = createEvaluator(pack, evidence.regions);
-  if (evidence.packs().length === 0) {
-    const text = beijingPackText();
-    evidence.transaction(() => evidence.putPack({ name: pack.name, text, fingerprint: pack.fingerprint, from: NOW, change: null }));
-  }
-  const parts: Omit<ApplierParts, "evaluator" | "reevaluate"> = {
+  const text = beijingPackText();
+  const inForce = evidence.packs().at(-1) ?? evidence.transaction(() => evidence.putPack({ name: pack.name, text, fingerprint: pack.fingerprint, from: NOW, change: null }));
+  let evaluator = createEvaluator(inForce.text === text ? pack : parsePack(inForce.text, "pack"), evidence.regions);
+  let packNumber = inForce.number;
+  const parts: Omit<ApplierParts, "evaluator" | "packNumber" | "reevaluate"> = {
     inbox,
     evidence,
     entries,
     clock,
     limits,
     exclusively: createTurns(),
-    adopt: (adopted) => (evaluator = createEvaluator(adopted, evidence.regions)),
+    adopt(adopted) {
+      evaluator = createEvaluator(adopted.pack, evidence.regions);
+      packNumber = adopted.number;
+    },
     say: (line) => lines.push(line),
     onChange: (atMs) => changes.push(atMs),
     isStopping: () => stores.isStopping(),
   };
   /** With another evaluator when one is given, else the one under the rules in force at each moment. */
-  const partsWith = (other: Evaluator | undefined, otherEvidence: EvidenceWriter): ApplierParts => {
+  const partsWith = (other: Evaluator | undefined, otherEvidence: EvidenceWriter, otherPack?: number): ApplierParts => {
     const made: ApplierParts = {
       ...parts,
       evidence: otherEvidence,
       get evaluator() {
         return other ?? evaluator;
+      },
+      get packNumber() {
+        return otherPack ?? packNumber;
       },
       reevaluate: () => reevaluateAll(made),
     };
@@ -152,7 +160,7 @@ export function openStores(folder: string, limits: BlastLimits = NO_LIMITS): Sto
       return evaluator;
     },
     isStopping: () => false,
-    reevaluateAll: (other) => reevaluateAll(partsWith(other, evidence)),
+    reevaluateAll: (other) => reevaluateAll(partsWith(other, evidence, other && 2)),
     async store(feed, rows) {
       const batch: Omit<BatchHeader, "sequence" | "rows" | "chunks"> = {
         source: "source-a",
@@ -167,6 +175,7 @@ export function openStores(folder: string, limits: BlastLimits = NO_LIMITS): Sto
       return (await inbox.store(batch, rows)).sequence;
     },
     apply: (sequence, other, otherEvidence = evidence) => applyBatch(sequence, partsWith(other, otherEvidence)),
+    applyUnder: (sequence, other, otherPack) => applyBatch(sequence, partsWith(other, evidence, otherPack)),
     async deliver(feed, rows) {
       const sequence = await stores.store(feed, inboxRows(feed, rows, "source-a", clock.seconds));
       await stores.apply(sequence);

@@ -167,6 +167,12 @@ export function provinceOf(code: CountyCode): number {
   return Math.floor(code / 10_000);
 }
 
+/** The name of a province by its two digits; undefined when the list has none of its counties. */
+export function provinceName(province: number): string | undefined {
+  for (const county of regions().counties.values()) if (provinceOf(county.code) === province) return county.province;
+  return undefined;
+}
+
 /** What is known of one county's risk. */
 export interface CountyRisk {
   /** When it held a high- or medium-risk area: from publication to publication; open at the end while it still does. */

@@ -35,7 +35,7 @@ const INCOMPLETE = 2;
 export interface EntryOrigin {
   /** Number of the evidence transaction; under 2^48. */
   readonly evidenceSequence: number;
-  /** Which policy pack; under 2^16. */
+  /** Number of the policy pack, to 16 bits. */
   readonly policyId: number;
   /** Which state of the region history; under 2^32. */
   readonly regionRevision: number;
@@ -118,6 +118,11 @@ export function sameContent(a: Uint8Array, b: Uint8Array): boolean {
   if (a.length !== b.length) return false;
   for (let i = 0; i < a.length; i++) if (a[i] !== b[i] && (i < CHECKSUM_AT || i >= COUNTS_AT)) return false;
   return true;
+}
+
+/** Under which pack a record was computed; undefined: it is no record of this version. Reads only its beginning. */
+export function policyIdOf(record: Uint8Array): number | undefined {
+  return record.length >= HEADER_BYTES && record[0] === ENTRY_VERSION ? record[14]! | (record[15]! << 8) : undefined;
 }
 
 export type EntryFault = "version" | "length" | "checksum" | "content";

@@ -7,7 +7,8 @@ import fc from "fast-check";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { documentKey } from "../../test/keys.ts";
 import { temporaryFolder } from "../../test/support.ts";
-import type { VenueRule } from "../domain/index.ts";
+import type { DocumentKey, VenueRule } from "../domain/index.ts";
+import { encodeEntry } from "./codec.ts";
 import { openEntryReader, openEntryWriter, type EntryReader, type EntryWriter } from "./store.ts";
 
 const opened: EntryReader[] = [];
@@ -244,5 +245,27 @@ describe("readers in another process", () => {
     await other.kill();
     expect(writer.checkReaders()).toBe(1);
     expect(writer.checkReaders()).toBe(0);
+  });
+});
+
+describe("documents whose entry was computed under another pack", () => {
+  const record = (policyId: number): Uint8Array => encodeEntry({ evidenceSequence: 1, policyId, regionRevision: 1, registered: true, incomplete: false, negatives: [], shownTests: [], flags: [] });
+  test.each([1, 2, 3, 5, 6, 7])("are all found, and no others, %i looked at in one go", (scanned) => {
+    const { writer } = openBoth();
+    const ids = [0, 1, 0xffff, 1, 256, 1];
+    for (const [i, id] of ids.entries()) writer.put(documentKey(i), record(id));
+    const found: DocumentKey[] = [];
+    for (let after: DocumentKey | null = null, isFirst = true; isFirst || after !== null; isFirst = false) {
+      const { documents, last } = writer.documentsNotUnder(1, { after, scanned });
+      found.push(...documents);
+      after = last;
+    }
+    expect(found.map((key) => Buffer.from(key).toString("hex"))).toEqual([0, 2, 4].map((i) => Buffer.from(documentKey(i)).toString("hex")));
+  });
+  test("are those of records too that nobody of this version has written", () => {
+    const { writer } = openBoth();
+    writer.put(documentKey(1), bytes("one"));
+    writer.put(documentKey(2), record(1).with(0, 1));
+    expect(writer.documentsNotUnder(1, { after: null, scanned: 10 })).toMatchObject({ documents: [documentKey(1), documentKey(2)], last: null });
   });
 });

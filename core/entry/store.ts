@@ -6,7 +6,7 @@ import { open, type Database, type RootDatabase, type Transaction } from "lmdb";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { KEY_BYTES, type DocumentKey, type VenueRule } from "../domain/index.ts";
-import { entryFaultAt } from "./codec.ts";
+import { entryFaultAt, policyIdOf } from "./codec.ts";
 import { addRecord, DAMAGED, NO_ENTRY, type RecordBatch } from "./recordBatch.ts";
 
 /** What the worker says of itself with every beat, for whoever reads entries. */
@@ -46,6 +46,11 @@ export interface EntryWriter extends EntryReader {
   transaction<T>(change: () => T): T;
   put(key: DocumentKey, record: Uint8Array): void;
   remove(key: DocumentKey): void;
+  /**
+   * Looks at the `scanned` documents behind `after`, ascending. @returns those of them whose entry was computed under another pack than this one, and the last one looked
+   * at; null: there are no more.
+   */
+  documentsNotUnder(policyId: number, options: { after: DocumentKey | null; scanned: number }): { documents: DocumentKey[]; last: DocumentKey | null };
   beat(heartbeat: Heartbeat): void;
   putVenueRules(rules: readonly VenueRule[]): void;
   /** Resolves when everything committed so far is on disk. */
@@ -111,6 +116,16 @@ export function openEntryWriter(folder: string): EntryWriter {
     remove: (key) => {
       entries.removeSync(key);
     },
+    documentsNotUnder(policyId, { after, scanned }) {
+      const documents: DocumentKey[] = [];
+      let last: DocumentKey | null = null;
+      let count = 0;
+      for (const { key, value } of entries.getRange({ ...behind(after), limit: scanned })) {
+        if (++count === scanned) last = copyOf(key);
+        if (policyIdOf(value) !== policyId) documents.push(copyOf(key));
+      }
+      return { documents, last };
+    },
     beat: (heartbeat) => {
       meta.putSync(HEARTBEAT, heartbeat);
     },
@@ -144,6 +159,16 @@ function openEnvironment(folder: string, readOnly: boolean): Environment {
   };
 }
 
+/** A key of one's own out of one that the store lends. */
+function copyOf(key: Uint8Array): DocumentKey {
+  return Uint8Array.prototype.slice.call(key) as DocumentKey;
+}
+
+/** The range of keys behind one. */
+function behind(after: DocumentKey | null): { start?: Uint8Array } {
+  return after ? { start: Buffer.concat([after, Buffer.of(0)]) } : {};
+}
+
 function readerOf({ root, entries, meta, venues }: Environment): EntryReader {
   return {
     get(key) {
@@ -163,8 +188,8 @@ function readerOf({ root, entries, meta, venues }: Environment): EntryReader {
     heartbeat: () => meta.get(HEARTBEAT),
     venueRules: () => venues.get(VENUE_RULES) ?? [],
     documents({ after, limit }) {
-      const keys = entries.getKeys({ ...(after ? { start: Buffer.concat([after, Buffer.of(0)]) } : {}), limit });
-      return [...keys].map((key) => Uint8Array.prototype.slice.call(key) as DocumentKey);
+      const keys = entries.getKeys({ ...behind(after), limit });
+      return [...keys].map(copyOf);
     },
     count: () => (entries.getStats() as { entryCount: number }).entryCount,
     checkReaders: () => root.readerCheck(),

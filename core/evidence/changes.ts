@@ -1,5 +1,5 @@
 // Changes that can hit many holders at once (rules, risk lists, infections, screenings): what each would do, whether it is held, who decided, and which rules were in force
-// when.
+// when; and the limits that the worker holds them to.
 // Promises: nothing is overwritten but a change's state; the rules in force at any instant can be told.
 // Not here: measuring (ingest), and what a held risk list does to the history (regions.ts).
 
@@ -14,8 +14,6 @@ export interface ChangeDecision {
   readonly authority: string;
   readonly ground: string;
   readonly at: Instant;
-  /** Which row of which batch said it, so that it is taken once though its batch is applied again; absent in older ones. */
-  readonly row?: string;
 }
 
 export interface ChangeRecord {
@@ -31,9 +29,21 @@ export interface ChangeRecord {
   readonly reasons: readonly string[];
   /** How many holders it would hit, as measured before it was applied. */
   readonly report: unknown;
+  /** The same by flag and to the last holder, not to be told: what a release is compared with. Absent in changes from before it was. */
+  readonly counts?: FlagCounts;
   readonly decisions: readonly ChangeDecision[];
   /** Risk lists in it, by id. */
   readonly publications: readonly string[];
+}
+
+/** By flag how many holders gain it, lose it, and of these don't have it any more at all. */
+export type FlagCounts = Readonly<Record<string, { readonly gains: number; readonly losses: number; readonly freed: number }>>;
+
+/** Above which share of all holders a change is held, and the least number of holders that counts as a crowd. */
+export interface BlastLimits {
+  readonly gainShareMax: number;
+  readonly lossShareMax: number;
+  readonly crowdHolders: number;
 }
 
 /** A pack that was put in force. */
@@ -62,6 +72,8 @@ export interface ChangeReader {
   packs(): AppliedPack[];
   /** The rules in force at `at`: the first pack counts for the time before it too. Undefined: none has been put in force yet. */
   packAt(at: Instant): AppliedPack | undefined;
+  /** What the worker holds changes to; undefined: none has run yet. */
+  limits(): BlastLimits | undefined;
 }
 
 export interface ChangeStore extends ChangeReader {
@@ -69,7 +81,10 @@ export interface ChangeStore extends ChangeReader {
   putChange(record: ChangeRecord, rows: readonly unknown[]): void;
   /** Call inside a transaction. @returns the pack as it is kept. */
   putPack(pack: Omit<AppliedPack, "number">): AppliedPack;
+  putLimits(limits: BlastLimits): void;
 }
+
+const LIMITS = "inForce";
 
 export function createChangeStore(root: RootDatabase): ChangeStore {
   const changes = root.openDB<ChangeRecord, number>({ name: "changes", encoding: "msgpack" });
@@ -77,6 +92,7 @@ export function createChangeStore(root: RootDatabase): ChangeStore {
   const held = root.openDB<boolean, number>({ name: "changesHeld", encoding: "json" });
   const byPublication = root.openDB<readonly number[], string>({ name: "changesOfPublications", encoding: "json" });
   const packs = root.openDB<AppliedPack, number>({ name: "packs", encoding: "msgpack" });
+  const limits = root.openDB<BlastLimits, string>({ name: "limits", encoding: "json" });
   const allPacks = (): AppliedPack[] => [...packs.getRange({})].map(({ value }) => value);
   const packNumber = (): number => [...packs.getKeys({ reverse: true, limit: 1 })][0] ?? 0;
   const newest = (ids: Iterable<number>): ChangeRecord[] => [...ids].map((id) => changes.get(id)!);
@@ -91,6 +107,10 @@ export function createChangeStore(root: RootDatabase): ChangeStore {
     packAt(at) {
       const all = allPacks();
       return all.findLast((p) => p.from <= at) ?? all[0];
+    },
+    limits: () => limits.get(LIMITS),
+    putLimits(inForce) {
+      limits.putSync(LIMITS, inForce);
     },
     putChange(record, rows) {
       changes.putSync(record.id, record);

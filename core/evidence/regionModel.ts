@@ -43,7 +43,7 @@ export interface RegionChange {
   readonly screenings: readonly ScreeningRow[];
 }
 
-/** Where a publication stands: held ones wait, superseded ones waited until a newer one came into force. */
+/** Where a publication stands: held ones wait; superseded ones waited until a newer one came into force, or were outdone by another of their hour. */
 export type PublicationState = "in-force" | "held" | "superseded" | "rejected" | "replaced";
 
 export interface PublicationStanding {
@@ -129,12 +129,16 @@ function revisionKey(factKey: FactKey, revision: number, content: readonly unkno
 
 /** Keeps the value if its version is the highest. @returns whether it is. */
 export function putNewest<Value>(newest: Map<string, Versioned<Value>>, key: Uint8Array, value: Value): boolean {
-  const text = keyText(key);
-  const [fact, version] = [text.slice(0, 16), text.slice(16)];
-  const known = newest.get(fact);
-  if (known && known.version >= version) return false;
+  if (orderOf(newest, key) <= 0) return false;
+  const { fact, version } = versionOf(key);
   newest.set(fact, { version, value });
   return true;
+}
+
+/** Of a revision's key, as text. */
+function versionOf(key: Uint8Array): { fact: string; version: string } {
+  const text = keyText(key);
+  return { fact: text.slice(0, 16), version: text.slice(16) };
 }
 
 /** The model with a change in it; the same object when the change says nothing new. */
@@ -152,6 +156,25 @@ export function withChange(model: Model, change: RegionChange, mark: Mark | null
   ];
   if (news.includes(true)) next = { ...next, infections, screenings };
   return next;
+}
+
+/**
+ * What a change tells of infections and screenings: `new` when any row would be the newest revision of its fact, `outdone` when of each a newer one was told, else `known`.
+ */
+export function newsOf(model: Model, { infections, screenings }: RegionChange): "new" | "known" | "outdone" {
+  const orders = [
+    ...infections.map((row) => orderOf(model.infections, infectionKey(row))),
+    ...screenings.map((row) => orderOf(model.screenings, screeningKey(row))),
+  ];
+  if (orders.some((order) => order > 0)) return "new";
+  return orders.length > 0 && orders.every((order) => order < 0) ? "outdone" : "known";
+}
+
+/** Above 0: newer than what is known of its fact; 0: the same. */
+function orderOf<Value>(newest: Newest<Value>, key: Uint8Array): number {
+  const { fact, version } = versionOf(key);
+  const known = newest.get(fact)?.version;
+  return known === undefined || version > known ? 1 : version === known ? 0 : -1;
 }
 
 /** Puts a publication in its place, or in the place of its namesake, and judges anew from there on. */
@@ -190,7 +213,7 @@ export function judgeFrom(inTurn: readonly Publication[], before: readonly Judge
 export function standingAt({ judged }: Model, index: number): PublicationStanding {
   const { publication, outcome, doubts } = judged[index]!;
   const isOvertaken = judged.slice(index + 1).some((j) => j.outcome === "in-force");
-  const states = { "in-force": isOvertaken ? "replaced" : "in-force", held: isOvertaken ? "superseded" : "held", rejected: "rejected", outdone: "replaced" } as const;
+  const states = { "in-force": isOvertaken ? "replaced" : "in-force", held: isOvertaken ? "superseded" : "held", rejected: "rejected", outdone: "superseded" } as const;
   return { id: publication.id, publishedAt: publication.publishedAt, areas: publication.areaIds.length, doubts, state: states[outcome] };
 }
 

@@ -13,6 +13,7 @@ import {
   infectionKey,
   judgeFrom,
   layOut,
+  newsOf,
   NOTHING,
   publicationId,
   publicationOf,
@@ -25,6 +26,7 @@ import {
   type CountyState,
   type Model,
   type Newest,
+  type Publication,
   type PublicationRecord,
   type PublicationStanding,
   type RegionChange,
@@ -51,6 +53,10 @@ export interface RegionReader extends RegionHistory {
   standing(id: string): PublicationStanding | undefined;
   /** `mark` for the publications in it. */
   preview(change: RegionChange, mark: Mark | null): RegionPreview;
+  /** The same for an operator's word on publications that are known. */
+  previewMark(ids: readonly string[], mark: Mark, at: Instant): RegionPreview;
+  /** Whether infections and screenings in a change say anything `new`; `outdone`: of each a newer revision is known. */
+  news(change: RegionChange): "new" | "known" | "outdone";
   /** Takes in what another process has written. */
   refresh(): void;
   /** Forgets what is in memory: the transaction it came from was given up. */
@@ -100,6 +106,11 @@ export function createRegionStore(root: RootDatabase, meta: Database<number, str
   const loaded = (): void => {
     if (loadedRevision < 0) refresh();
   };
+  const previewOf = (next: Model, ids: readonly string[]): RegionPreview => {
+    const held = next.judged.flatMap(({ publication }, i) => (ids.includes(publication.id) ? standingAt(next, i) : [])).filter((p) => p.state === "held");
+    const laidOut = next === model ? history : layOut(next);
+    return { history: historyOf(laidOut), differences: differencesBetween(history, laidOut), isHeld: held.length > 0, doubts: held.flatMap((s) => s.doubts) };
+  };
   const bump = (next: Model): RegionDifference[] => {
     meta.putSync(REVISION, (meta.get(REVISION) ?? 0) + 1);
     return adopt(next);
@@ -138,11 +149,16 @@ export function createRegionStore(root: RootDatabase, meta: Database<number, str
     },
     preview(change, mark) {
       loaded();
-      const next = withChange(model, change, mark);
-      const ids = change.publications.map(publicationId);
-      const held = next.judged.flatMap(({ publication }, i) => (ids.includes(publication.id) ? standingAt(next, i) : [])).filter((p) => p.state === "held");
-      const laidOut = next === model ? history : layOut(next);
-      return { history: historyOf(laidOut), differences: differencesBetween(history, laidOut), isHeld: held.length > 0, doubts: held.flatMap((s) => s.doubts) };
+      return previewOf(withChange(model, change, mark), change.publications.map(publicationId));
+    },
+    previewMark(ids, mark, from) {
+      loaded();
+      const marked = (id: string): Publication => publicationOf(id, withMark(publications.get(id)!, mark, from));
+      return previewOf(ids.reduce((next, id) => withPublication(next, marked(id)), model), ids);
+    },
+    news(change) {
+      loaded();
+      return newsOf(model, change);
     },
     put(change, mark) {
       refresh();
@@ -160,7 +176,7 @@ export function createRegionStore(root: RootDatabase, meta: Database<number, str
       refresh();
       const record = publications.get(id);
       if (!record || record.marks.at(-1)?.mark === mark) return [];
-      const marked = { ...record, marks: [...record.marks, { mark, from }] };
+      const marked = withMark(record, mark, from);
       publications.putSync(id, marked);
       return bump(withPublication(model, publicationOf(id, marked)));
     },
@@ -169,6 +185,10 @@ export function createRegionStore(root: RootDatabase, meta: Database<number, str
       loadedRevision = -1;
     },
   };
+}
+
+function withMark(record: PublicationRecord, mark: Mark, from: Instant): PublicationRecord {
+  return { ...record, marks: [...record.marks, { mark, from }] };
 }
 
 /** The highest revision of every fact that was known at `knownAt`. */

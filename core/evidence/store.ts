@@ -10,7 +10,6 @@
 //   residents  county u32, subject 16                                      -> nothing: the same for where they live
 //   batches    sequence                                                    -> how far a batch has been applied
 //   meta       name                                                        -> number
-//   texts      name                                                        -> text
 //   holders, documents, phones, links: see holders.ts; publications, infections, screenings: regions.ts; changes, packs: changes.ts
 
 import { createHash } from "node:crypto";
@@ -32,7 +31,6 @@ import {
   type Instant,
   type Known,
   type PhoneKey,
-  type Refusal,
   type SubjectKey,
 } from "../domain/index.ts";
 import { createChangeStore, type ChangeReader, type ChangeStore } from "./changes.ts";
@@ -51,10 +49,16 @@ export interface BatchProgress {
     readonly residents?: readonly CountyCode[];
     readonly after: Uint8Array | null;
   };
-  /** Rows that were accepted and had no effect, and why. */
-  readonly faults?: readonly (Refusal & { readonly row: string })[];
   /** Milliseconds of the service's clock; null: not applied yet. */
   readonly appliedMs: number | null;
+  /** Decisions in it that were carried out or came to nothing so far. */
+  readonly decided?: number;
+  /** Decisions in it that came to nothing, and why, in words for who decided. */
+  readonly undone?: readonly string[];
+  /** Packs that it has put in force, by number. */
+  readonly packs?: readonly number[];
+  /** It brought no change, since one before said the same: that one; null: the rules that the service began with. */
+  readonly repeats?: number | null;
 }
 
 export interface Holder {
@@ -84,8 +88,8 @@ export interface EvidenceReader extends ChangeReader {
   visitorCount(county: CountyCode): number;
   residentCount(county: CountyCode): number;
   progress(batch: number): BatchProgress | undefined;
-  /** Under which rules all entries were last computed, as the worker names them; undefined: none were. */
-  evaluatedUnder(): string | undefined;
+  /** How many entries became others when they were computed anew under a pack, by its number. */
+  entriesChangedUnder(pack: number): number;
   /** Frees reader slots of processes that have died. @returns how many. */
   checkReaders(): number;
   close(): Promise<void>;
@@ -105,7 +109,7 @@ export interface EvidenceWriter extends EvidenceReader, ChangeStore {
   /** Makes the owners of these documents one holder. @returns its key. */
   putHolder(documents: readonly DocumentKey[], phones: readonly PhoneKey[], known: Known): HolderKey;
   putProgress(batch: number, progress: BatchProgress): void;
-  putEvaluatedUnder(rules: string): void;
+  addEntriesChangedUnder(pack: number, entries: number): void;
   /** Resolves when everything committed so far is on disk. */
   flushed(): Promise<void>;
 }
@@ -121,7 +125,7 @@ const MAP_BYTES = 512 * 2 ** 30;
 const PAGE_HOLDERS = 500;
 const EMPTY = new Uint8Array(0);
 const SEQUENCE = "sequence";
-const EVALUATED_UNDER = "evaluatedUnder";
+const ENTRIES_CHANGED_UNDER = "entriesChangedUnder";
 
 export function openEvidenceReader(folder: string): EvidenceReader {
   return createStore(folder, true);
@@ -142,7 +146,6 @@ function createStore(folder: string, readOnly: boolean): EvidenceWriter {
   const residents = bytesByKey("residents");
   const batches = root.openDB<BatchProgress, number>({ name: "batches", encoding: "msgpack" });
   const meta = root.openDB<number, string>({ name: "meta", encoding: "json" });
-  const texts = root.openDB<string, string>({ name: "texts", encoding: "json" });
   const holders = createHolderStore(root);
   const changes = createChangeStore(root);
   const regions = createRegionStore(root, meta);
@@ -199,6 +202,8 @@ function createStore(folder: string, readOnly: boolean): EvidenceWriter {
     const keys = index.getKeys({ start, end: countyKey(county + 1, EMPTY), limit });
     return [...keys].map((key) => copyOf(key.subarray(4)) as SubjectKey);
   };
+
+  const entriesChangedUnder = (pack: number): number => meta.get(`${ENTRIES_CHANGED_UNDER} ${pack}`) ?? 0;
 
   return {
     ...changes,
@@ -259,9 +264,9 @@ function createStore(folder: string, readOnly: boolean): EvidenceWriter {
     residentCount: (county) => residents.getKeysCount(rangeOf(county)),
 
     progress: (batch) => batches.get(batch),
-    evaluatedUnder: () => texts.get(EVALUATED_UNDER),
-    putEvaluatedUnder: (rules) => {
-      texts.putSync(EVALUATED_UNDER, rules);
+    entriesChangedUnder,
+    addEntriesChangedUnder: (pack, entries) => {
+      meta.putSync(`${ENTRIES_CHANGED_UNDER} ${pack}`, entriesChangedUnder(pack) + entries);
     },
     putProgress: (batch, progress) => {
       batches.putSync(batch, progress);

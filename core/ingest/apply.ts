@@ -3,13 +3,13 @@
 // older verdict over a newer one; a batch cut off anywhere goes on where its entries are safely on disk.
 // Not here: who calls (worker.ts), what a fact means (policy).
 
-import { isRefusal, keyOf, keyText, type Clock, type CountyCode, type DocumentKey, type Instant, type SubjectKey } from "../domain/index.ts";
-import { encodeEntry, entryOf, sameContent, type EntryWriter } from "../entry/index.ts";
-import type { BatchProgress, EvidenceWriter } from "../evidence/index.ts";
-import type { Evaluator, PolicyPack } from "../policy/index.ts";
-import type { BlastLimits, Reach } from "./blastRadius.ts";
+import { keyOf, keyText, type Clock, type CountyCode, type DocumentKey, type SubjectKey } from "../domain/index.ts";
+import { encodeEntry, entryOf, policyIdOf, sameContent, type EntryWriter } from "../entry/index.ts";
+import type { BatchProgress, BlastLimits, EvidenceWriter } from "../evidence/index.ts";
+import type { Evaluator } from "../policy/index.ts";
+import { decisionText, planDecision } from "./decisions.ts";
 import type { InboxRow } from "./facts.ts";
-import { changeText, isGuarded, planChange, putDecision } from "./guarded.ts";
+import { changeText, isGuarded, planChange, type Aftermath, type GuardParts, type NumberedPack } from "./guarded.ts";
 import type { BatchHeader, InboxReader } from "./inbox.ts";
 
 export interface ApplierParts {
@@ -18,8 +18,10 @@ export interface ApplierParts {
   readonly entries: EntryWriter;
   /** Under the rules in force; `adopt` puts another in its place. */
   readonly evaluator: Evaluator;
-  /** Called when other rules have been put in force. */
-  readonly adopt: (pack: PolicyPack) => void;
+  /** Number of the pack that `evaluator` evaluates under: entries say it. */
+  readonly packNumber: number;
+  /** Called when other rules have been put in force, on disk. */
+  readonly adopt: (rules: NumberedPack) => void;
   readonly limits: BlastLimits;
   readonly clock: Clock;
   /** Words for an operator. */
@@ -67,22 +69,28 @@ export async function applyBatch(sequence: number, parts: ApplierParts): Promise
     await evidence.flushed();
     await entries.flushed();
   };
-  if (isGuarded(header.feed) && progress.chunksDone === 0) await step(await parts.exclusively(() => applyGuarded(header, progress, parts)));
+  // Whoever had the turn before may have been a twin of this run.
+  const newest = (): BatchProgress => evidence.progress(sequence) ?? progress;
+  if (isGuarded(header.feed) && progress.chunksDone === 0) await step(await parts.exclusively(() => applyGuarded(header, newest(), parts)));
   // A twin of this run may have come to the end meanwhile.
   const isOpen = (): boolean => progress.appliedMs === null;
   while (isOpen() && progress.chunksDone < header.chunks) {
     stopIfAsked(parts);
-    const apply = (): BatchProgress => applyChunk(sequence, inbox.chunk(sequence, progress.chunksDone), progress, parts);
-    await step(header.feed === "decisions" ? await parts.exclusively(() => Promise.resolve(apply())) : apply());
+    if (header.feed === "decisions") await step(await parts.exclusively(() => applyDecisions(header, newest(), parts)));
+    else await step(applyChunk(sequence, inbox.chunk(sequence, progress.chunksDone), progress, parts));
   }
   while (isOpen() && isLeft(progress.recompute)) {
     stopIfAsked(parts);
     await step(recomputeSome(sequence, progress, parts));
   }
-  // Only who may have changed the rules waits until all entries are computed under them.
-  const reevaluated = header.feed === "packs" || header.feed === "decisions" ? await parts.reevaluate() : 0;
+  // Only who has changed the rules waits until all entries are computed under them.
+  const packs = isOpen() ? (progress.packs ?? []) : [];
+  if (packs.length > 0) await parts.reevaluate();
   evidence.transaction(() => {
-    if (!isApplied(sequence, evidence)) evidence.putProgress(sequence, { ...progress, entriesChanged: progress.entriesChanged + reevaluated, appliedMs: clock.nowMs() });
+    if (isApplied(sequence, evidence)) return;
+    // Also those that a run before this one has changed, which was cut off.
+    const reevaluated = packs.reduce((sum, pack) => sum + evidence.entriesChangedUnder(pack), 0);
+    evidence.putProgress(sequence, { ...progress, entriesChanged: progress.entriesChanged + reevaluated, appliedMs: clock.nowMs() });
   });
   await evidence.flushed();
 }
@@ -97,31 +105,78 @@ function stopIfAsked({ isStopping }: Pick<ApplierParts, "isStopping">): void {
 
 /** Measures what a change of rules or regions would do, and puts it or holds it; in one step, whatever its size. */
 async function applyGuarded(header: BatchHeader, progress: BatchProgress, parts: ApplierParts): Promise<BatchProgress> {
-  const { inbox, evidence, entries, evaluator, clock, limits } = parts;
-  const rows = Array.from({ length: header.chunks }, (_, i) => inbox.chunk(header.sequence, i)).flat();
-  const now = (): Instant => Math.floor(clock.nowMs() / 1000);
-  const between = async (): Promise<void> => {
-    stopIfAsked(parts);
-    await new Promise((resolve) => setImmediate(resolve));
-  };
+  const { evidence } = parts;
   // A run before this one may have put it and died before that was written down.
-  const plan = evidence.change(header.sequence) ? undefined : await planChange(header, rows, { evidence, entries, evaluator, limits, now, between });
+  if (progress.appliedMs !== null) return progress;
+  if (evidence.change(header.sequence) || progress.repeats !== undefined) return { ...progress, chunksDone: header.chunks };
+  const plan = await planChange(header, rowsOf(header, parts), guardParts(parts));
   const { after, put } = evidence.transaction(() => {
-    const put = plan?.put();
-    const after = withReach(progress, put?.aftermath);
+    const put = plan.put();
+    const after = { ...withAftermath(progress, put.aftermath), ...(put.repeats === undefined ? {} : { repeats: put.repeats }) };
     evidence.putProgress(header.sequence, after);
     return { after, put };
   });
-  if (put?.record.state === "held") parts.say(changeText(put.record));
-  if (put?.aftermath.pack) parts.adopt(put.aftermath.pack);
+  if (put.record?.state === "held") parts.say(changeText(put.record));
+  await adopt(put.aftermath, parts);
   return { ...after, chunksDone: header.chunks };
 }
 
-/** Whom is left to evaluate anew, with those whom a change concerns. */
-function withReach(progress: BatchProgress, reach: Reach | undefined): BatchProgress {
-  const { counties, residents = [] } = progress.recompute;
-  const join = (a: readonly CountyCode[], b: readonly CountyCode[] = []): CountyCode[] => [...new Set([...a, ...b])].sort((x, y) => x - y);
-  return { ...progress, recompute: { counties: join(counties, reach?.counties), residents: join(residents, reach?.residents), after: null } };
+/** Carries out decisions one after the other: each is measured with what those before it have done. */
+async function applyDecisions(header: BatchHeader, progress: BatchProgress, parts: ApplierParts): Promise<BatchProgress> {
+  const { evidence, say } = parts;
+  if (progress.appliedMs !== null) return progress;
+  let after = progress;
+  for (const [i, row] of rowsOf(header, parts).entries()) {
+    if (row.type !== "decision") throw new Error(`a row of type ${row.type} came by the feed of decisions`);
+    if (i < (progress.decided ?? 0)) {
+      say(`${decisionText(row.decision)} was put in a run before this one: going on with what follows from it`);
+      continue;
+    }
+    const put = await planDecision(row.decision, guardParts(parts));
+    const { undone, aftermath } = evidence.transaction(() => {
+      const outcome = put();
+      after = { ...withAftermath(after, outcome.aftermath), decided: i + 1, undone: [...(after.undone ?? []), ...(outcome.undone === null ? [] : [outcome.undone])] };
+      evidence.putProgress(header.sequence, after);
+      return outcome;
+    });
+    if (undone !== null) say(`${decisionText(row.decision)} came to nothing: ${undone}`);
+    await adopt(aftermath, parts);
+  }
+  return { ...after, chunksDone: header.chunks };
+}
+
+function rowsOf({ sequence, chunks }: BatchHeader, { inbox }: ApplierParts): InboxRow[] {
+  return Array.from({ length: chunks }, (_, i) => inbox.chunk(sequence, i)).flat();
+}
+
+function guardParts(parts: ApplierParts): GuardParts {
+  const { evidence, entries, evaluator, limits, clock } = parts;
+  return {
+    ...{ evidence, entries, evaluator, limits },
+    now: () => Math.floor(clock.nowMs() / 1000),
+    async between() {
+      stopIfAsked(parts);
+      await new Promise((resolve) => setImmediate(resolve));
+    },
+  };
+}
+
+/** Other rules are on disk before anything is evaluated under them: an entry's pack number never means another pack. */
+async function adopt({ rules }: Aftermath, { evidence, adopt }: ApplierParts): Promise<void> {
+  if (!rules) return;
+  await evidence.flushed();
+  adopt(rules);
+}
+
+/** With those whom a change concerns, who are left to evaluate anew, and the pack that it has put in force. */
+function withAftermath(progress: BatchProgress, { counties, residents, rules }: Aftermath): BatchProgress {
+  const { recompute } = progress;
+  const join = (a: readonly CountyCode[], b: readonly CountyCode[]): CountyCode[] => [...new Set([...a, ...b])].sort((x, y) => x - y);
+  return {
+    ...progress,
+    recompute: { counties: join(recompute.counties, counties), residents: join(recompute.residents ?? [], residents), after: null },
+    ...(rules ? { packs: [...(progress.packs ?? []), rules.number] } : {}),
+  };
 }
 
 /** Inside a transaction: a twin of this run may have come to the end meanwhile, and its word is the last. */
@@ -133,33 +188,38 @@ function isApplied(sequence: number, evidence: EvidenceWriter): boolean {
 const REEVALUATE_DOCUMENTS = 500;
 
 /**
- * Evaluates every holder anew when the entries were computed under other rules than those in force; does nothing when they weren't. Begins again when the rules change
- * meanwhile; cut off, it begins again at the next start. @returns how many entries changed.
+ * Evaluates every holder anew whose entry was computed under other rules than those in force: entries say under which. Begins again when the rules change meanwhile; cut off,
+ * it goes on at the next start. @returns how many entries changed.
  */
 export async function reevaluateAll(parts: Omit<ApplierParts, "reevaluate">): Promise<number> {
   const { evidence, entries } = parts;
-  // A text that was in force before and came back has another number: entries may be half under what lay between.
-  const inForce = (): string => `${evidence.packNumber()} ${parts.evaluator.pack.fingerprint}`;
   let changed = 0;
-  for (let rules = inForce(); evidence.evaluatedUnder() !== rules; rules = inForce()) {
-    let after: DocumentKey | null = null;
-    for (;;) {
-      stopIfAsked(parts);
-      const documents = entries.documents({ after, limit: REEVALUATE_DOCUMENTS });
+  let after: DocumentKey | null = null;
+  let pack = parts.packNumber;
+  do {
+    stopIfAsked(parts);
+    if (pack !== parts.packNumber) [pack, after] = [parts.packNumber, null];
+    const { documents, last } = entries.documentsNotUnder(policyIdFor(pack), { after, scanned: REEVALUATE_DOCUMENTS });
+    if (documents.length > 0) {
       changed += evidence.transaction((evidenceSequence) => {
         const holders = new Set<string>();
         for (const document of documents) addHolders(holders, document, evidence);
         const inThese = evaluateHolders(holders, evidenceSequence, parts);
-        if (documents.length < REEVALUATE_DOCUMENTS && inForce() === rules) evidence.putEvaluatedUnder(rules);
+        evidence.addEntriesChangedUnder(pack, inThese);
         return inThese;
       });
-      await entries.flushed(); // lets others have their turn
-      if (documents.length < REEVALUATE_DOCUMENTS || inForce() !== rules) break;
-      after = documents.at(-1)!;
+      await entries.flushed();
     }
-    await evidence.flushed();
-  }
+    await new Promise((resolve) => setImmediate(resolve)); // lets others have their turn
+    after = last;
+  } while (after !== null || pack !== parts.packNumber);
+  await evidence.flushed();
   return changed;
+}
+
+/** How an entry names a pack: a text that was in force before and came back has another number. */
+function policyIdFor(packNumber: number): number {
+  return packNumber % 2 ** 16;
 }
 
 /** Lets one run at a time; whoever asks meanwhile gets the same. */
@@ -168,40 +228,24 @@ export function createReevaluation(parts: Omit<ApplierParts, "reevaluate">): () 
   return () => (running ??= reevaluateAll(parts).finally(() => (running = undefined)));
 }
 
-/** Puts one chunk's facts and decisions, and evaluates whom they concern. */
+/** Puts one chunk's facts, and evaluates whom they concern. */
 function applyChunk(sequence: number, rows: readonly InboxRow[], progress: BatchProgress, parts: ApplierParts): BatchProgress {
   const { evidence } = parts;
-  const packs: PolicyPack[] = [];
-  const next = evidence.transaction((evidenceSequence) => {
+  return evidence.transaction((evidenceSequence) => {
     if (isApplied(sequence, evidence)) return evidence.progress(sequence)!;
     // Who owns a subject is asked when all rows are in: a later row may have made two holders one.
     const subjects = new Set<string>();
-    let after = progress;
-    for (const [i, row] of rows.entries()) {
+    for (const row of rows) {
       if (row.type === "holder") subjects.add(keyText(evidence.putHolder(row.documents, row.phones, row)));
       else if (row.type === "fact") evidence.putFact(row.subject, row.factKey, row.fact).forEach((s) => subjects.add(keyText(s)));
-      else if (row.type === "decision") {
-        const name = `${sequence}/${progress.chunksDone}/${i}`;
-        // Said when this step was taken before, and cut off.
-        if (after.faults?.some((fault) => fault.row === name)) continue;
-        const result = putDecision(row.decision, name, parts);
-        if (isRefusal(result)) {
-          after = { ...after, faults: [...(after.faults ?? []), { row: name, ...result }] };
-          parts.say(`a decision to ${row.decision.action} had no effect: ${result.field} ${result.reason}`);
-          continue;
-        }
-        after = withReach(after, result);
-        if (result.pack) packs.push(result.pack);
-      } else throw new Error(`a row of type ${row.type} came by a feed that is not its own`);
+      else throw new Error(`a row of type ${row.type} came by a feed that is not its own`);
     }
     const holders = new Set<string>();
     for (const subject of subjects) addHolders(holders, keyOf(subject), evidence);
-    after = { ...after, entriesChanged: after.entriesChanged + evaluateHolders(holders, evidenceSequence, parts) };
+    const after = { ...progress, entriesChanged: progress.entriesChanged + evaluateHolders(holders, evidenceSequence, parts) };
     evidence.putProgress(sequence, after);
     return { ...after, chunksDone: progress.chunksDone + 1 };
   });
-  packs.forEach(parts.adopt);
-  return next;
 }
 
 /** Evaluates the next visitors of the first county on the list; when no visitors are left, residents. */
@@ -227,11 +271,11 @@ function addHolders(holders: Set<string>, subject: SubjectKey, evidence: Evidenc
   for (const holder of evidence.holdersOf(subject)) holders.add(keyText(holder));
 }
 
-/** Writes the entries of these holders where they differ from what is there. @returns how many entries changed. */
+/** Writes the entries of these holders where they differ from what is there, or don't say that they hold under these rules too. @returns how many became others. */
 function evaluateHolders(holders: Iterable<string>, evidenceSequence: number, parts: Omit<ApplierParts, "reevaluate">): number {
-  const { evidence, entries, evaluator, clock, onChange } = parts;
+  const { evidence, entries, evaluator, packNumber, clock, onChange } = parts;
   const nowMs = clock.nowMs();
-  const origin = { evidenceSequence, policyId: evaluator.pack.id, regionRevision: evidence.regions.revision() };
+  const origin = { evidenceSequence, policyId: policyIdFor(packNumber), regionRevision: evidence.regions.revision() };
   let changed = 0;
   entries.transaction(() => {
     for (const text of holders) {
@@ -239,9 +283,10 @@ function evaluateHolders(holders: Iterable<string>, evidenceSequence: number, pa
       const record = encodeEntry(entryOf(evaluator.evaluate(holder.evidence), origin, Math.floor(nowMs / 1000)));
       for (const document of holder.documents) {
         const before = entries.get(document);
-        if (before && sameContent(before, record)) continue;
+        const isSame = before !== undefined && sameContent(before, record);
+        if (isSame && policyIdOf(before) === origin.policyId) continue;
         entries.put(document, record);
-        changed++;
+        if (!isSame) changed++;
       }
     }
   });

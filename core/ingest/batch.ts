@@ -4,7 +4,7 @@
 
 import { formatInstant, isRefusal, mayHoldNumber, type Refusal } from "../domain/index.ts";
 import type { RowFault } from "../access/index.ts";
-import { PackError, parsePack } from "../policy/index.ts";
+import { PackError, parseNewPack } from "../policy/index.ts";
 import { AHEAD_S_MAX, knownSince, readRow, type InboxRow, type Intake } from "./facts.ts";
 import { readHl7Rows } from "./hl7.ts";
 import { readPublication } from "./riskAreas.ts";
@@ -136,7 +136,7 @@ function readRiskAreas(text: string, intake: Intake): ReadBatch {
 /** A pack of rules, whole or not at all. */
 function readPack(text: string): ReadBatch {
   try {
-    parsePack(text, "pack");
+    parseNewPack(text, "pack");
     return { rows: [{ type: "pack", text }], accepted: 1, refusedCount: 0, refused: [], ignored: 0 };
   } catch (error) {
     if (!(error instanceof PackError)) throw error;

@@ -4,7 +4,7 @@
 
 import { FLAGS, keyOf, keyText, RESTRICTING, type CountyCode, type DocumentKey, type Flag, type HolderKey, type Instant, type SubjectKey } from "../domain/index.ts";
 import type { EntryReader } from "../entry/index.ts";
-import type { EvidenceReader } from "../evidence/index.ts";
+import type { BlastLimits, EvidenceReader, FlagCounts } from "../evidence/index.ts";
 import { flagDifferences, flagsFrom, type Evaluator, type FlagDifference } from "../policy/index.ts";
 
 /** A count that may be told: null stands for 1 to 9. */
@@ -27,23 +27,32 @@ export interface BlastReport {
   readonly flags: Readonly<Partial<Record<Flag, FlagReport>>>;
 }
 
-/** Above which share of all holders a change is held, and the least number of holders that counts as a crowd. */
-export interface BlastLimits {
-  readonly gainShareMax: number;
-  readonly lossShareMax: number;
-  readonly crowdHolders: number;
-}
-
 export const USUAL_LIMITS: BlastLimits = { gainShareMax: 0.05, lossShareMax: 0.1, crowdHolders: 100 };
 /** Of those who have a flag: when more of them than this would be rid of it for good, few as they are among all. Only where everybody was measured. */
 const FREED_SHARE_MAX = 0.5;
+/** What somebody has decided on may have grown by this share since: evidence comes at any moment. */
+const MORE_THAN_SEEN = 0.1;
+
+const NOBODY = { gains: 0, losses: 0, freed: 0 };
 
 export interface Tally {
   /** @param had the flags that the holder has before, at any instant from now on. */
   add(differences: readonly FlagDifference[], had: readonly Flag[]): void;
   report(options: { holders: number; sampledOneIn: number }): BlastReport;
-  /** Which limits are exceeded: a restricting flag gained or lost by too many. `freed` means something only where everybody was measured. */
-  excess(holders: number, limits: BlastLimits & { readonly sampledOneIn: number }): { gain: string | null; loss: string | null; freed: string | null };
+  /** The same to the last holder, or as estimated. */
+  counts(sampledOneIn: number): FlagCounts;
+  /**
+   * Which limits are exceeded: a restricting flag gained or lost by too many, and by more than was `seen` when somebody decided. `freed` means something only where everybody
+   * was measured.
+   */
+  excess(holders: number, limits: BlastLimits & { readonly sampledOneIn: number }, seen?: FlagCounts): Excess;
+}
+
+/** In words; null: within the limit. */
+export interface Excess {
+  readonly gain: string | null;
+  readonly loss: string | null;
+  readonly freed: string | null;
 }
 
 export function createTally(): Tally {
@@ -68,6 +77,13 @@ export function createTally(): Tally {
     }
     return sum;
   };
+  const counts = (sampledOneIn: number): FlagCounts =>
+    Object.fromEntries(
+      [...flags.keys()].map((flag) => {
+        const [gains, losses] = totals(flag);
+        return [flag, { gains: gains * sampledOneIn, losses: losses * sampledOneIn, freed: (had.get(flag)?.[1] ?? 0) * sampledOneIn }];
+      }),
+    );
   return {
     add(differences, flagsBefore) {
       measured++;
@@ -86,15 +102,20 @@ export function createTally(): Tally {
       });
       return { holders, measured, sampledOneIn, flags: Object.fromEntries(reports) };
     },
-    excess(holders, { gainShareMax, lossShareMax, crowdHolders, sampledOneIn }) {
+    counts,
+    excess(holders, { gainShareMax, lossShareMax, crowdHolders, sampledOneIn }, seen = {}) {
       let [gain, loss, freed]: [string | null, string | null, string | null] = [null, null, null];
+      const now = counts(sampledOneIn);
+      const percent = (n: number): string => `${((100 * n) / holders).toFixed(1)} %`;
+      const isCrowd = (n: number, before: number, limit: number): boolean => n > limit && n - before >= crowdHolders && n > (1 + MORE_THAN_SEEN) * before;
+      const since = (before: number): string => (before > 0 ? `, ${before} when it was measured before` : "");
       for (const flag of RESTRICTING) {
-        const [gains, losses] = totals(flag).map((n) => n * sampledOneIn) as [number, number];
-        const percent = (n: number): string => `${((100 * n) / holders).toFixed(1)} %`;
-        if (gains >= crowdHolders && gains > gainShareMax * holders) gain ??= `${gains} of ${holders} holders (${percent(gains)}) would get ${flag}, the limit is ${percent(gainShareMax * holders)}`;
-        if (losses >= crowdHolders && losses > lossShareMax * holders) loss ??= `${losses} of ${holders} holders (${percent(losses)}) would lose ${flag}, the limit is ${percent(lossShareMax * holders)}`;
-        const [have, rid] = had.get(flag) ?? [0, 0];
-        if (rid >= crowdHolders && rid > FREED_SHARE_MAX * have) freed ??= `${rid} of the ${have} holders who have ${flag} would be rid of it`;
+        const { gains, losses, freed: rid } = now[flag] ?? NOBODY;
+        const before = seen[flag] ?? NOBODY;
+        const have = had.get(flag)?.[0] ?? 0;
+        if (isCrowd(gains, before.gains, gainShareMax * holders)) gain ??= `${gains} of ${holders} holders (${percent(gains)}) would get ${flag}${since(before.gains)}, the limit is ${percent(gainShareMax * holders)}`;
+        if (isCrowd(losses, before.losses, lossShareMax * holders)) loss ??= `${losses} of ${holders} holders (${percent(losses)}) would lose ${flag}${since(before.losses)}, the limit is ${percent(lossShareMax * holders)}`;
+        if (isCrowd(rid, before.freed, FREED_SHARE_MAX * have)) freed ??= `${rid} of the ${have} holders who have ${flag} would be rid of it${since(before.freed)}`;
       }
       return { gain, loss, freed };
     },

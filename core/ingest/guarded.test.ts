@@ -5,10 +5,11 @@ import { afterEach, describe, expect, test } from "vitest";
 import { document, inboxRows, instant, keyOfDocument, NOW, openStores, phone, publication, SHANGHAI_HUANGPU, SHANGHAI_XUHUI, type Stores } from "../../test/ingestSupport.ts";
 import { temporaryFolder } from "../../test/support.ts";
 import { FLAGS, type Flag, type Instant } from "../domain/index.ts";
-import { decodeEntry, readEntryAt, type EntryState } from "../entry/index.ts";
-import type { ChangeRecord } from "../evidence/index.ts";
+import { decodeEntry, policyIdOf, readEntryAt, type EntryState } from "../entry/index.ts";
+import type { BlastLimits, ChangeRecord } from "../evidence/index.ts";
 import { beijingPackText } from "../policy/index.ts";
-import type { BlastLimits, BlastReport } from "./blastRadius.ts";
+import type { BlastReport } from "./blastRadius.ts";
+import type { InboxRow } from "./facts.ts";
 
 const HUANGPU = "310101";
 const LIMITS: BlastLimits = { gainShareMax: 0.3, lossShareMax: 0.3, crowdHolders: 10 };
@@ -38,7 +39,9 @@ async function cityWith(stores: Stores, visitors: number, others: number): Promi
 const bound = (stores: Stores, count: number): number => numbers(0, count).filter((n) => flagsOf(stores, n).includes("popup-1")).length;
 const changeOf = (stores: Stores, sequence: number): ChangeRecord => stores.evidence.change(sequence)!;
 const decide = (stores: Stores, action: string, change?: number): Promise<number> => stores.deliver("decisions", [{ action, ...(change === undefined ? {} : { change }), authority: "Duty officer", ground: "looked at it" }]);
-const ROLL_BACK = { action: "roll-back", authority: "Duty officer", ground: "looked at it" };
+/** Why a batch of decisions did nothing. */
+const undone = (stores: Stores, sequence: number): string => (stores.evidence.progress(sequence)!.undone ?? []).join();
+const states = (stores: Stores, ...sequences: number[]): (string | undefined)[] => sequences.map((n) => stores.evidence.change(n)?.state);
 const listAt = (time: string, places = [SHANGHAI_HUANGPU]): object => publication(time, places);
 
 describe("a risk list", () => {
@@ -135,6 +138,46 @@ describe("a risk list", () => {
     await decide(stores, "release", cut);
     expect([bound(stores, 20), stores.evidence.heldChanges()]).toEqual([0, 0]);
   });
+  test("that lost a province is held, and its reason names it", async () => {
+    const stores = newStores();
+    await stores.deliver("risk-areas", [listAt("2022-06-09 04时", [SHANGHAI_HUANGPU, SHANGHAI_XUHUI, { province: "广东省", city: "广州市", county: "天河区" }])]);
+    const cut = await stores.deliver("risk-areas", [listAt("2022-06-09 05时", [SHANGHAI_HUANGPU, SHANGHAI_XUHUI])]);
+    expect(changeOf(stores, cut).reasons.join()).toContain("all 1 areas of province 44 (广东省) are missing");
+  });
+  test("with the update time of a longer one is superseded, and takes effect when that one is rejected", async () => {
+    const stores = newStores();
+    const longer = await stores.deliver("risk-areas", [listAt("2022-06-09 06时", [SHANGHAI_HUANGPU, SHANGHAI_XUHUI])]);
+    const shorter = await stores.deliver("risk-areas", [listAt("2022-06-09 06时", [SHANGHAI_XUHUI])]);
+    expect(states(stores, longer, shorter)).toEqual(["applied", "superseded"]);
+    await decide(stores, "reject", longer);
+    expect(states(stores, longer, shorter)).toEqual(["rejected", "applied"]);
+  });
+  test("that is rejected is not rejected a second time, nor is one in force released", async () => {
+    const stores = newStores();
+    const sequence = await stores.deliver("risk-areas", [listAt("2022-06-09 06时")]);
+    expect(undone(stores, await decide(stores, "release", sequence))).toContain(`nothing to do: change ${sequence} is applied already`);
+    expect(undone(stores, await decide(stores, "reject", sequence))).toBe("");
+    expect(undone(stores, await decide(stores, "reject", sequence))).toContain(`nothing to do: change ${sequence} is rejected already`);
+    expect(changeOf(stores, sequence).decisions.map((d) => d.action)).toEqual(["reject"]);
+    expect(undone(stores, await decide(stores, "reject", 999))).toBe("there is no change 999");
+  });
+  test("that would by now bind many more than was shown stays held when it is released, and shows it; released once more it takes effect", async () => {
+    const stores = newStores();
+    await cityWith(stores, 40, 160);
+    const sequence = await stores.deliver("risk-areas", [listAt("2022-06-09 06时")]);
+    expect(changeOf(stores, sequence).state).toBe("applied");
+    const held = await stores.deliver("risk-areas", [listAt("2022-06-09 07时", [SHANGHAI_XUHUI])]);
+    expect(changeOf(stores, held)).toMatchObject({ state: "held", report: { flags: { "popup-1": { gains: 0, losses: 40 } } } });
+    const visits = (from: number, count: number): object[] => numbers(from, count).map((n) => ({ factId: `trip-${n}`, phone: phone(n), county: HUANGPU, from: "2022-06-01", to: "2022-06-05" }));
+    await stores.deliver("trips", visits(40, 30));
+    const words = undone(stores, await decide(stores, "release", held));
+    expect(words).toContain(`change ${held} stays held`);
+    expect(words).toContain("70 of 200 holders (35.0 %) would lose popup-1, 40 when it was measured before, the limit is 30.0 %");
+    expect([bound(stores, 70), changeOf(stores, held)]).toMatchObject([70, { state: "held", decisions: [], report: { flags: { "popup-1": { losses: 70 } } } }]);
+    expect(changeOf(stores, held).reasons.length).toBeGreaterThan(1);
+    expect(undone(stores, await decide(stores, "release", held))).toBe("");
+    expect([bound(stores, 70), changeOf(stores, held).state]).toEqual([0, "applied"]);
+  });
   test("that is delivered twice stands the same under both batches", async () => {
     const stores = newStores();
     await cityWith(stores, 40, 60);
@@ -146,6 +189,72 @@ describe("a risk list", () => {
     expect(twice.map((n) => changeOf(stores, n).state)).toEqual(["rejected", "rejected"]);
     const third = await stores.deliver("risk-areas", [list]);
     expect([changeOf(stores, third).state, bound(stores, 40)]).toEqual(["rejected", 0]);
+  });
+});
+
+describe("a release", () => {
+  /** Held with 40 of 100 to be bound; `more` come before it is released. */
+  const infections = [{ factId: "infection-1", county: HUANGPU, day: "2022-06-08", count: 3 }];
+  test.each([
+    ["a crowd more, and by more than a tenth", 10, 100, "held"],
+    ["less than a crowd more", 9, 100, "applied"],
+    ["no more than are within the limit", 10, 200, "applied"],
+  ])("measured again, of %s", async (_, more, holders, state) => {
+    const stores = newStores();
+    await cityWith(stores, 40, 60);
+    const sequence = await stores.deliver("local-infections", infections);
+    await stores.deliver("holders", numbers(100, holders - 100).map((n) => ({ documents: [document(n)], phones: [phone(n)] })));
+    await stores.deliver("trips", numbers(40, more).map((n) => ({ factId: `trip-${n}`, phone: phone(n), county: HUANGPU, from: "2022-06-01", to: "2022-06-05" })));
+    await decide(stores, "release", sequence);
+    expect([changeOf(stores, sequence).state, bound(stores, 40 + more)]).toEqual([state, state === "held" ? 0 : 40 + more]);
+    if (state === "held") {
+      expect(changeOf(stores, sequence).reasons).toEqual([`${40 + more} of 100 holders (50.0 %) would get popup-1, the limit is 30.0 %`]);
+      await decide(stores, "release", sequence);
+      expect([changeOf(stores, sequence).state, bound(stores, 40 + more)]).toEqual(["applied", 40 + more]);
+    }
+  });
+  test("of a large crowd that grew by a tenth at most goes through, by one more it doesn't", async () => {
+    for (const [more, state] of [[20, "applied"], [21, "held"]] as const) {
+      const stores = newStores();
+      await cityWith(stores, 200, 100);
+      const sequence = await stores.deliver("local-infections", infections);
+      await stores.deliver("trips", numbers(200, more).map((n) => ({ factId: `trip-${n}`, phone: phone(n), county: HUANGPU, from: "2022-06-01", to: "2022-06-05" })));
+      await decide(stores, "release", sequence);
+      expect(changeOf(stores, sequence).state).toBe(state);
+    }
+  });
+  test("cut off when it was put goes on with what follows from it, says so, and counts every entry once", async () => {
+    const stores = newStores();
+    await cityWith(stores, 1200, 1200);
+    const sequence = await stores.deliver("local-infections", infections);
+    stores.isStopping = () => changeOf(stores, sequence).state === "applied" && bound(stores, 1200) >= 500;
+    await expect(decide(stores, "release", sequence)).rejects.toThrow();
+    stores.isStopping = () => false;
+    expect(bound(stores, 1200)).toBe(500);
+    const decision = sequence + 1;
+    stores.lines.length = 0;
+    await stores.apply(decision);
+    expect(bound(stores, 1200)).toBe(1200);
+    expect(stores.evidence.progress(decision)).toMatchObject({ entriesChanged: 1200, undone: [] });
+    expect(changeOf(stores, sequence).decisions.length).toBe(1);
+    expect(stores.lines.join()).not.toContain("came to nothing");
+  });
+  test("several in one batch are each carried out after the one before, once, however often the worker is cut off", async () => {
+    const stores = newStores();
+    await cityWith(stores, 40, 60);
+    const first = await stores.deliver("local-infections", infections);
+    const second = await stores.deliver("local-infections", [{ ...infections[0], factId: "infection-2" }]);
+    const rows = inboxRows("decisions", [{ action: "release", change: first, authority: "Duty officer", ground: "a" }, { action: "release", change: second, authority: "Duty officer", ground: "b" }]);
+    const sequence = await stores.store("decisions", rows);
+    // The first is put; measuring the second is cut off.
+    stores.isStopping = () => changeOf(stores, first).state === "applied";
+    await expect(stores.apply(sequence)).rejects.toThrow();
+    expect([states(stores, first, second), bound(stores, 40)]).toEqual([["applied", "held"], 0]);
+    stores.isStopping = () => false;
+    await stores.apply(sequence);
+    expect([states(stores, first, second), bound(stores, 40)]).toEqual([["applied", "applied"], 40]);
+    expect(changeOf(stores, first).decisions.length).toBe(1);
+    expect(stores.lines.filter((line) => line.includes("going on"))).toEqual([`the decision to release change ${first} was put in a run before this one: going on with what follows from it`]);
   });
 });
 
@@ -175,6 +284,40 @@ describe("other changes of regions", () => {
     await decide(stores, "reject", sequence);
     await decide(stores, "release", sequence);
     expect([bound(stores, 40), stores.evidence.regions.risk(Number(HUANGPU))]).toEqual([0, undefined]);
+  });
+  /** Of a county where many live, or nobody. */
+  const screening = (revision: number, county: "110105" | "110101"): object => ({ factId: "screening-1", revision, county, rounds: [{ from: "2022-06-06", to: "2022-06-06" }] });
+  async function residents(stores: Stores): Promise<void> {
+    await stores.deliver("holders", numbers(0, 100).map((n) => ({ documents: [document(n)] })));
+    await stores.deliver("residences", numbers(0, 40).map((n) => ({ factId: `home-${n}`, document: document(n), county: "110105", from: "2020-01-01" })));
+  }
+  const screenedIn = (stores: Stores): number[] => [110101, 110105].filter((county) => stores.evidence.regions.screenings(county).length > 0);
+
+  test("a held revision of a screening is superseded by a newer one that is applied, and can't be released", async () => {
+    const stores = newStores();
+    await residents(stores);
+    const older = await stores.deliver("screenings", [screening(1, "110105")]);
+    const newer = await stores.deliver("screenings", [screening(2, "110101")]);
+    expect(states(stores, older, newer)).toEqual(["superseded", "applied"]);
+    expect(undone(stores, await decide(stores, "release", older))).toContain(`change ${older} is superseded`);
+    expect(screenedIn(stores)).toEqual([110101]);
+  });
+  test("also by a newer one that is released; one beside it that says more stays held", async () => {
+    const stores = newStores();
+    await residents(stores);
+    const older = await stores.deliver("screenings", [screening(1, "110105")]);
+    const beside = await stores.deliver("screenings", [screening(1, "110105"), { ...screening(1, "110105"), factId: "screening-2" }]);
+    const newer = await stores.deliver("screenings", [screening(2, "110105")]);
+    await decide(stores, "release", newer);
+    expect(states(stores, older, beside, newer)).toEqual(["superseded", "held", "applied"]);
+  });
+  test("an older revision delivered behind a newer one is superseded, not applied; the same one again is in force", async () => {
+    const stores = newStores();
+    await residents(stores);
+    const newer = await stores.deliver("screenings", [screening(2, "110101")]);
+    const [older, again] = [await stores.deliver("screenings", [screening(1, "110105")]), await stores.deliver("screenings", [screening(2, "110101")])];
+    expect(states(stores, newer, older, again)).toEqual(["applied", "superseded", "applied"]);
+    expect(screenedIn(stores)).toEqual([110101]);
   });
   test("a screening reaches the residents, and is held when it would bind a crowd of them", async () => {
     for (const [residents, isHeld] of [[20, false], [40, true]] as const) {
@@ -213,7 +356,7 @@ describe("a pack", () => {
     const sequence = await stores.deliverPack(withHours(48));
     expect([due(stores, 20), changeOf(stores, sequence).state]).toEqual([20, "applied"]);
     expect(stores.evaluator.pack.spans.arrivalTest[0]?.parameters.withinHours).toBe(48);
-    expect(stores.evidence.evaluatedUnder()).toContain(stores.evaluator.pack.fingerprint);
+    expect(numbers(0, 100).map((n) => policyIdOf(stores.entries.get(keyOfDocument(n))!))).toEqual(numbers(0, 100).map(() => 2));
   });
   test("beyond the limits is held: the old rules stay in force until an operator releases it", async () => {
     const stores = newStores();
@@ -237,7 +380,7 @@ describe("a pack", () => {
     expect(stores.evaluator.pack.fingerprint).toBe(stores.evidence.packs()[0]!.fingerprint);
     // Nothing is left to take back.
     const before = stores.evidence.packs().length;
-    await decide(stores, "roll-back");
+    expect(undone(stores, await decide(stores, "roll-back"))).toBe("there is nothing to take back: the rules in force (beijing, pack 5) are those that the service began with");
     expect(stores.evidence.packs().length).toBe(before);
   });
   test("rolled back by a decision whose batch was cut off and is applied again is rolled back once", async () => {
@@ -264,6 +407,100 @@ describe("a pack", () => {
     expect(changeOf(stores, held).state).toBe("superseded");
     await decide(stores, "release", held);
     expect(due(stores, 40)).toBe(0);
+  });
+  test("held takes the place of older held ones when it is released, and leaves newer ones held", async () => {
+    const stores = newStores();
+    await arrivals(stores, 40, 60);
+    const [first, second, third] = [await stores.deliverPack(withHours(48)), await stores.deliverPack(withHours(36)), await stores.deliverPack(withHours(24))];
+    await decide(stores, "release", second);
+    expect(states(stores, first, second, third)).toEqual(["superseded", "applied", "held"]);
+    expect(undone(stores, await decide(stores, "release", first))).toContain(`change ${first} is superseded`);
+    expect(stores.evaluator.pack.spans.arrivalTest[0]?.parameters.withinHours).toBe(36);
+  });
+  test("held is measured again when other rules came into force: what it would do then nobody has seen", async () => {
+    const stores = newStores();
+    await arrivals(stores, 40, 60);
+    const hours = await stores.deliverPack(withHours(48));
+    const venues = await stores.deliverPack(beijingPackText().replaceAll("        boarding: { testHours: 48, commuterHours: 168 }", "        boarding: { testHours: 48, commuterHours: 168 }\n        venue: { testHours: 72 }"));
+    expect(changeOf(stores, venues).reasons).toEqual(["the pass rules of venues change for everybody: venue"]);
+    await decide(stores, "release", hours);
+    expect(undone(stores, await decide(stores, "release", venues))).toContain("40 of 100 holders (40.0 %) would lose popup-4");
+    expect([due(stores, 40), changeOf(stores, venues).state]).toEqual([40, "held"]);
+    await decide(stores, "release", venues);
+    expect([due(stores, 40), states(stores, hours, venues)]).toEqual([0, ["applied", "applied"]]);
+  });
+  test("that is held already is not held twice, and one in force is not put in force twice", async () => {
+    const stores = newStores();
+    await arrivals(stores, 40, 60);
+    const held = await stores.deliverPack(withHours(48));
+    const again = await stores.deliverPack(withHours(48));
+    expect([stores.evidence.heldChanges(), stores.evidence.change(again), stores.evidence.progress(again)?.repeats]).toEqual([1, undefined, held]);
+    await decide(stores, "release", held);
+    const packs = stores.evidence.packs().length;
+    const third = await stores.deliverPack(withHours(48));
+    expect([stores.evidence.packs().length, stores.evidence.change(third), stores.evidence.progress(third)]).toMatchObject([packs, undefined, { repeats: held, entriesChanged: 0 }]);
+    // What the service began with has no change to name.
+    await decide(stores, "roll-back");
+    expect(stores.evidence.progress(await stores.deliverPack(beijingPackText()))?.repeats).toBe(null);
+  });
+  test("that was rejected or rolled back is another change when it comes again", async () => {
+    const stores = newStores();
+    await arrivals(stores, 40, 60);
+    const held = await stores.deliverPack(withHours(48));
+    await decide(stores, "reject", held);
+    const again = await stores.deliverPack(withHours(48));
+    await decide(stores, "release", again);
+    await decide(stores, "roll-back");
+    const third = await stores.deliverPack(withHours(48));
+    expect(states(stores, held, again, third)).toEqual(["rejected", "rolled-back", "held"]);
+  });
+  test("applied late, behind a newer one, is superseded", async () => {
+    const stores = newStores();
+    await stores.deliver("holders", [{ documents: [document(1)] }]);
+    const packRows = (text: string): readonly InboxRow[] => [{ type: "pack", text }];
+    const [older, newer] = [await stores.store("packs", packRows(withHours(48))), await stores.store("packs", packRows(withHours(36)))];
+    await stores.apply(newer);
+    await stores.apply(older);
+    expect(states(stores, older, newer)).toEqual(["superseded", "applied"]);
+    expect(stores.evaluator.pack.spans.arrivalTest[0]?.parameters.withinHours).toBe(36);
+  });
+  test("released and cut off while entries are computed under it goes on, says so, and counts every entry once", async () => {
+    const stores = newStores();
+    await arrivals(stores, 1200, 1200);
+    const held = await stores.deliverPack(withHours(48));
+    stores.isStopping = () => stores.evidence.packs().length === 2 && due(stores, 1200) > 0;
+    await expect(decide(stores, "release", held)).rejects.toThrow();
+    stores.isStopping = () => false;
+    const half = due(stores, 1200);
+    expect([half > 0, half < 1200]).toEqual([true, true]);
+    stores.lines.length = 0;
+    await stores.apply(held + 1);
+    expect(due(stores, 1200)).toBe(1200);
+    expect(stores.evidence.progress(held + 1)).toMatchObject({ entriesChanged: 1200, undone: [] });
+    expect(stores.lines).toEqual([`the decision to release change ${held} was put in a run before this one: going on with what follows from it`]);
+  });
+  test("rolled back, and cut off when that was put, is not rolled back a second time", async () => {
+    const stores = newStores();
+    await arrivals(stores, 20, 80);
+    const [first, second] = [await stores.deliverPack(withHours(48)), await stores.deliverPack(withHours(240))];
+    stores.isStopping = () => changeOf(stores, second).state === "rolled-back";
+    await expect(decide(stores, "roll-back")).rejects.toThrow();
+    stores.isStopping = () => false;
+    await stores.apply(second + 1);
+    expect([states(stores, first, second), due(stores, 20), stores.evidence.packs().length]).toEqual([["applied", "rolled-back"], 20, 4]);
+  });
+  test("under which an entry was computed is found: one left under other rules is computed anew, and no other", async () => {
+    const stores = newStores();
+    await arrivals(stores, 20, 80);
+    const before = stores.evaluator;
+    await stores.deliverPack(withHours(48));
+    // As by a worker that never heard of the new rules.
+    const sequence = await stores.store("trips", inboxRows("trips", [{ factId: "back-0", revision: 2, phone: phone(0), county: "110105", from: "2022-06-06T20:00:00+08:00" }]));
+    await stores.applyUnder(sequence, before, 1);
+    expect(due(stores, 20)).toBe(19);
+    expect(await stores.reevaluateAll()).toBe(1);
+    expect(due(stores, 20)).toBe(20);
+    expect(await stores.reevaluateAll()).toBe(0);
   });
   test("what was in force when can be told", async () => {
     const stores = newStores();

@@ -1,28 +1,31 @@
-// Changes that can hit a crowd (rules, risk lists, infections, screenings): measured, then applied or held; and an operator's word on them.
-// Promises: nothing that a source delivers of them is in force before it was measured; what is held changes nothing; a release, a rejection and a rolled-back pack say who
-// decided and on what ground, and are not measured again.
-// Not here: how it is measured (blastRadius.ts), which risk list is doubtful (evidence/publicationGuard.ts), the evaluation of whom they concern (apply.ts).
+// Changes that can hit a crowd (rules, risk lists, infections, screenings): measured, then applied or held.
+// Promises: nothing that a source delivers of them is in force before it was measured; what is held changes nothing; what newer ones have outdone says so.
+// Not here: an operator's word on them (decisions.ts), how it is measured (blastRadius.ts), which risk list is doubtful (evidence/publicationGuard.ts), the evaluation of
+// whom they concern (apply.ts).
 
-import { formatInstant, type Instant, type Refusal, type RegionDifference, type RiskPublication } from "../domain/index.ts";
+import { formatInstant, provinceName, type Instant, type RegionDifference, type RiskPublication } from "../domain/index.ts";
 import type { EntryReader } from "../entry/index.ts";
 import {
   publicationId,
-  type AppliedPack,
   type ChangeRecord,
   type ChangeState,
   type Doubt,
   type DoubtKind,
+  type BlastLimits,
+  type EvidenceReader,
   type EvidenceWriter,
+  type FlagCounts,
   type InfectionRow,
   type Mark,
   type PublicationState,
   type RegionChange,
+  type RegionPreview,
   type ScreeningRow,
 } from "../evidence/index.ts";
 import { createEvaluator, parsePack, venueRules, type Evaluator, type PolicyPack } from "../policy/index.ts";
-import { createTally, everybody, measure, measureReach, type BlastLimits, type BlastReport, type Reach } from "./blastRadius.ts";
+import { createTally, everybody, measure, measureReach, type BlastReport, type Excess, type Reach } from "./blastRadius.ts";
 import type { Feed } from "./batch.ts";
-import type { Decision, InboxRow, PublicationRow } from "./facts.ts";
+import type { InboxRow, PublicationRow } from "./facts.ts";
 import type { BatchHeader } from "./inbox.ts";
 
 /** Feeds whose batches are measured before they are applied. */
@@ -42,18 +45,34 @@ export interface GuardParts {
   readonly between: () => Promise<void>;
 }
 
-/** What is left to do when a change has been put: whom to evaluate anew, and under which rules from now on. */
+/** Rules as they were put in force. */
+export interface NumberedPack {
+  readonly number: number;
+  readonly pack: PolicyPack;
+}
+
+/** What is left to do when a change has been put: whom to evaluate anew, and under which rules from now on; null: the same. */
 export interface Aftermath extends Reach {
-  readonly pack: PolicyPack | null;
+  readonly rules: NumberedPack | null;
 }
 
 /** A change that was measured, and what putting it does. */
 export interface Plan {
-  /** Call inside a transaction. @returns what is kept of the change, and what is left to do. */
-  readonly put: () => { record: ChangeRecord; aftermath: Aftermath };
+  /** Call inside a transaction. @returns what is kept of the change, or which one it `repeats` (null: what the service began with); and what is left to do. */
+  readonly put: () => { readonly record?: ChangeRecord; readonly repeats?: number | null; readonly aftermath: Aftermath };
 }
 
-const NOTHING: Aftermath = { counties: [], residents: [], pack: null };
+/** What a change would do. */
+export interface Measured {
+  readonly report: BlastReport;
+  readonly counts: FlagCounts;
+  /** Why it is to be held, in words; none: it is within the limits. */
+  readonly reasons: readonly string[];
+  /** Those of them that weren't seen, or not by far, when somebody decided on it. */
+  readonly beyond: readonly string[];
+}
+
+export const NOTHING: Aftermath = { counties: [], residents: [], rules: null };
 const NO_MARK_TEXT = "what it would do was beyond the limits when it was first delivered";
 
 /** Measures the change that a batch brings, and says whether it is held. */
@@ -62,54 +81,31 @@ export async function planChange(header: BatchHeader, rows: readonly InboxRow[],
   return first?.type === "pack" ? planPack(header, first.text, rows, parts) : planRegions(header, rows, parts);
 }
 
-/**
- * What an operator's word does. Call inside a transaction.
- * @param row which row of which batch says it: the same one again does nothing. @returns a refusal when it has no effect.
- */
-export function putDecision(decision: Decision, row: string, { evidence, evaluator }: Pick<GuardParts, "evidence" | "evaluator">): Aftermath | Refusal {
-  const { action, change: id, at } = decision;
-  const decided = id === null ? evidence.packs().flatMap((pack) => evidence.change(pack.change ?? -1) ?? []) : [evidence.change(id)];
-  if (decided.some((change) => change?.decisions.some((d) => d.row === row))) return NOTHING;
-  const record = id === null ? packInForce(evidence) : evidence.change(id);
-  if (!record && id === null) return { field: "action", reason: "finds nothing to roll back: the rules in force are those that the service began with" };
-  if (!record) return { field: "change", reason: `names ${id ?? ""}, and there is no such change: fangxing changes lists those that there are` };
-  const notFor = (what: string): Refusal => ({ field: "change", reason: `names ${record.id}, which is ${record.state}: ${what}` });
-  const rows = evidence.changeRows(record.id) as readonly InboxRow[];
-  const decide = (state: ChangeState): void => {
-    const decisions = [...record.decisions, { action, authority: decision.authority, ground: decision.ground, at, row }];
-    evidence.putChange({ ...record, state, decisions }, []);
+async function planPack(header: BatchHeader, text: string, rows: readonly InboxRow[], parts: GuardParts): Promise<Plan> {
+  const { evidence, now } = parts;
+  const known = packRepeatedBy(text, evidence);
+  if (known !== undefined) return { put: () => ({ repeats: known?.id ?? null, aftermath: NOTHING }) };
+  const { report, counts, reasons } = await measurePack(text, parts);
+  return {
+    put() {
+      const at = now();
+      const state = isOutdonePack(header.sequence, evidence) ? "superseded" : reasons.length > 0 ? "held" : "applied";
+      const record = recordOf(header, { kind: "pack", state, reasons: state === "held" ? reasons : [], report, counts, at, publications: [] });
+      evidence.putChange(record, state === "held" ? rows : []);
+      return { record, aftermath: state === "applied" ? putPackText(text, header.sequence, evidence, at) : NOTHING };
+    },
   };
-  const marked = (mark: Mark): Aftermath => settled(record.publications.flatMap((p) => evidence.regions.mark(p, mark, at)), { evidence, evaluator });
-  const isHeld = record.state === "held";
-
-  if (action === "roll-back") {
-    const previous = record.kind === "pack" && record.state === "applied" ? packBefore(record, evidence) : undefined;
-    if (!previous) return notFor("only the pack in force can be rolled back, leave change out to mean that one");
-    decide("rolled-back");
-    return putPackText(previous.text, previous.change, evidence, at);
-  }
-  if (action === "reject") {
-    // A risk list that is in force can be rejected too: the state before it comes back.
-    if (!isHeld && record.publications.length === 0) return notFor("only what is held, or a risk list, can be rejected");
-    decide("rejected");
-    return marked("rejected");
-  }
-  if (!isHeld) return notFor("only what is held can be released");
-  decide("applied");
-  if (record.kind === "pack") return putPackText((rows[0] as { text: string }).text, record.id, evidence, at);
-  if (record.publications.length > 0) return marked("released");
-  // Nothing followed from it before somebody released it.
-  const { infections, screenings } = regionChangeOf(rows);
-  const released: RegionChange = {
-    publications: [],
-    infections: infections.map((row) => ({ ...row, infection: { ...row.infection, knownFrom: at } })),
-    screenings: screenings.map((row) => ({ ...row, screening: { ...row.screening, knownFrom: at } })),
-  };
-  return reachOf(evidence.regions.put(released, null), evaluator);
 }
 
-async function planPack(header: BatchHeader, text: string, rows: readonly InboxRow[], parts: GuardParts): Promise<Plan> {
-  const { evidence, entries, evaluator, limits, now, between } = parts;
+/** The change that brought this very pack, when it is in force or held; null: the service began with it; undefined: it is neither. */
+export function packRepeatedBy(text: string, evidence: EvidenceReader): ChangeRecord | null | undefined {
+  const inForce = evidence.packs().at(-1);
+  if (inForce?.text === text) return inForce.change === null ? null : evidence.change(inForce.change);
+  return heldChanges(evidence).find(({ id, kind }) => kind === "pack" && packTextOf(evidence.changeRows(id)) === text);
+}
+
+/** Measures a pack on everybody. `seen`: what it would have done when somebody decided on it; `beyond` then is what exceeds the limits since. */
+export async function measurePack(text: string, { evidence, entries, evaluator, limits, now, between }: GuardParts, seen: Pick<ChangeRecord, "counts" | "reasons"> = { reasons: [] }): Promise<Measured> {
   const pack = parsePack(text, "pack");
   const sides = { before: evaluator, after: createEvaluator(pack, evidence.regions), from: now() };
   const tally = createTally();
@@ -118,18 +114,15 @@ async function planPack(header: BatchHeader, text: string, rows: readonly InboxR
     await between();
   }
   const holders = evidence.holderCount();
-  const excess = tally.excess(holders, { ...limits, sampledOneIn: 1 });
-  const reasons = [...packReasons(evaluator.pack, pack, sides.from), excess.gain, excess.loss, excess.freed].filter((r) => r !== null);
-  const report = tally.report({ holders, sampledOneIn: 1 });
+  const all = packReasons(evaluator.pack, pack, sides.from);
+  const reasonsOver = ({ gain, loss, freed }: Excess, others: readonly string[]): string[] => [...others, gain, loss, freed].filter((r) => r !== null);
+  const limitsOfAll = { ...limits, sampledOneIn: 1 };
+  const unseen = all.filter((reason) => !seen.reasons.includes(reason));
   return {
-    put() {
-      const at = now();
-      const record = recordOf(header, { kind: "pack", state: reasons.length > 0 ? "held" : "applied", reasons, report, at, publications: [] });
-      evidence.putChange(record, reasons.length > 0 ? rows : []);
-      if (reasons.length > 0) return { record, aftermath: NOTHING };
-      for (const older of evidence.changes({ limit: 1000, state: "held" })) if (older.kind === "pack") evidence.putChange({ ...older, state: "superseded" }, []);
-      return { record, aftermath: putPackText(text, header.sequence, evidence, at) };
-    },
+    report: tally.report({ holders, sampledOneIn: 1 }),
+    counts: tally.counts(1),
+    reasons: reasonsOver(tally.excess(holders, limitsOfAll), all),
+    beyond: reasonsOver(tally.excess(holders, limitsOfAll, seen.counts), unseen),
   };
 }
 
@@ -149,43 +142,90 @@ export function packReasons(before: PolicyPack, after: PolicyPack, now: Instant)
 }
 
 async function planRegions(header: BatchHeader, rows: readonly InboxRow[], parts: GuardParts): Promise<Plan> {
-  const { evidence, evaluator, limits, now, between } = parts;
+  const { evidence, evaluator, now } = parts;
   const { regions } = evidence;
   const change = regionChangeOf(rows);
   const publications = change.publications.map(publicationId);
   const expected = regions.preview(change, null);
   // Of a doubtful list an operator wants to know what it would do, were it released.
-  const measured = expected.isHeld ? regions.preview(change, "released") : expected;
-  const reach = reachOf(measured.differences, evaluator);
-  const { tally, sampledOneIn } = await measureReach(evidence, reach, { before: evaluator, after: createEvaluator(evaluator.pack, measured.history), from: now() }, between);
-  const holders = evidence.holderCount();
-  const { gain, loss } = tally.excess(holders, { ...limits, sampledOneIn });
+  const { report, counts, excess } = await measureRegions(expected.isHeld ? regions.preview(change, "released") : expected, parts);
+  const { gain, loss } = excess;
   // A list that loses much may be confirmed by the one before it; a crowd that gains a flag waits for an operator.
   const mark: Mark | null = gain ? "gain" : loss ? "loss" : null;
-  const report = tally.report({ holders, sampledOneIn });
   return {
     put() {
       const at = now();
       if (publications.length === 0) {
         const reasons = [gain, loss].filter((r) => r !== null);
-        const record = recordOf(header, { kind: "regions", state: mark ? "held" : "applied", reasons, report, at, publications });
-        evidence.putChange(record, mark ? rows : []);
-        return { record, aftermath: mark ? NOTHING : reachOf(regions.put(change, null), evaluator) };
+        const state = regions.news(change) === "outdone" ? "superseded" : mark ? "held" : "applied";
+        const record = recordOf(header, { kind: "regions", state, reasons: state === "held" ? reasons : [], report, counts, at, publications });
+        evidence.putChange(record, state === "held" ? rows : []);
+        return { record, aftermath: state === "held" ? NOTHING : putRegionRows(change, parts) };
       }
       // A held list is kept with the others: the next one is compared with it.
       const differences = regions.put(change, mark);
-      const standing = regions.standing(publications[0]!)!;
-      const state = CHANGE_STATES[standing.state];
-      const doubts = standing.doubts.map((d) => DOUBT_TEXTS[d.kind](d) ?? (d.kind === "gain" ? gain : loss) ?? NO_MARK_TEXT);
-      const record = recordOf(header, { kind: "regions", state, reasons: state === "held" ? doubts : [], report, at, publications });
+      const { state, doubts } = standingOf(publications, excess, evidence);
+      const record = recordOf(header, { kind: "regions", state, reasons: state === "held" ? doubts : [], report, counts, at, publications });
       evidence.putChange(record, []);
-      return { record, aftermath: settled(differences, parts) };
+      return { record, aftermath: settled(differences, { evidence, evaluator }) };
     },
   };
 }
 
-/** After risk lists have changed every change that brought one says where that stands now. @returns whom to evaluate anew. */
-function settled(differences: readonly RegionDifference[], { evidence, evaluator }: Pick<GuardParts, "evidence" | "evaluator">): Aftermath {
+/** Measures what regions would be on everybody whom it concerns. */
+export async function measureRegions(
+  { differences, history }: RegionPreview,
+  { evidence, evaluator, limits, now, between }: GuardParts,
+  seen: Pick<ChangeRecord, "counts"> = {},
+): Promise<Measured & { excess: Excess }> {
+  const sides = { before: evaluator, after: createEvaluator(evaluator.pack, history), from: now() };
+  const { tally, sampledOneIn } = await measureReach(evidence, reachOf(differences, evaluator), sides, between);
+  const holders = evidence.holderCount();
+  const excess = tally.excess(holders, { ...limits, sampledOneIn });
+  const since = tally.excess(holders, { ...limits, sampledOneIn }, seen.counts);
+  return {
+    report: tally.report({ holders, sampledOneIn }),
+    counts: tally.counts(sampledOneIn),
+    excess,
+    reasons: [excess.gain, excess.loss].filter((r) => r !== null),
+    beyond: [since.gain, since.loss].filter((r) => r !== null),
+  };
+}
+
+/** Where a change's risk lists stand, and what is doubtful about them in words. */
+function standingOf([first]: readonly string[], { gain, loss }: Excess, evidence: EvidenceReader): { state: ChangeState; doubts: string[] } {
+  const { state, doubts } = evidence.regions.standing(first!)!;
+  return { state: CHANGE_STATES[state], doubts: doubts.map((d) => DOUBT_TEXTS[d.kind](d) ?? (d.kind === "gain" ? gain : loss) ?? NO_MARK_TEXT) };
+}
+
+/** Puts infections and screenings. Call inside a transaction. @returns whom to evaluate anew. */
+export function putRegionRows(change: RegionChange, { evidence, evaluator }: Pick<GuardParts, "evidence" | "evaluator">): Aftermath {
+  const aftermath = reachOf(evidence.regions.put(change, null), evaluator);
+  supersedeOutdone(evidence);
+  return aftermath;
+}
+
+/** Held changes that can't take effect any more say so. */
+function supersedeOutdone(evidence: EvidenceWriter): void {
+  for (const held of heldChanges(evidence)) if (isOutdone(held, evidence)) evidence.putChange({ ...held, state: "superseded" }, []);
+}
+
+/** Whether newer ones came into force since a change was held: a pack, or revisions of all its infections and screenings. Of risk lists the guard says it. */
+export function isOutdone({ id, kind, publications }: ChangeRecord, evidence: EvidenceReader): boolean {
+  if (kind === "pack") return isOutdonePack(id, evidence);
+  return publications.length === 0 && evidence.regions.news(regionChangeOf(evidence.changeRows(id) as readonly InboxRow[])) !== "new";
+}
+
+function isOutdonePack(change: number, evidence: EvidenceReader): boolean {
+  return change < (evidence.packs().at(-1)?.change ?? 0);
+}
+
+function heldChanges(evidence: EvidenceReader): ChangeRecord[] {
+  return evidence.changes({ limit: evidence.heldChanges(), state: "held" });
+}
+
+/** After risk lists have changed, every change that brought one says where that stands now. @returns whom to evaluate anew. */
+export function settled(differences: readonly RegionDifference[], { evidence, evaluator }: Pick<GuardParts, "evidence" | "evaluator">): Aftermath {
   for (const { id, state } of evidence.regions.publications(Infinity)) {
     for (const change of evidence.changesOf(id)) if (change.state !== CHANGE_STATES[state]) evidence.putChange({ ...change, state: CHANGE_STATES[state] }, []);
   }
@@ -197,32 +237,27 @@ const CHANGE_STATES: Record<PublicationState, ChangeState> = { "in-force": "appl
 /** Visitors of the counties whose risk differs; residents where the screenings do. */
 function reachOf(differences: readonly RegionDifference[], evaluator: Evaluator): Aftermath {
   const screened = differences.filter((d) => d.isScreened).map((d) => d.county);
-  return { counties: evaluator.reach(differences.filter((d) => d.from < d.until)), residents: screened.sort((a, b) => a - b), pack: null };
+  return { ...NOTHING, counties: evaluator.reach(differences.filter((d) => d.from < d.until)), residents: screened.sort((a, b) => a - b) };
 }
 
-function putPackText(text: string, change: number | null, evidence: EvidenceWriter, from: Instant): Aftermath {
+/** Puts a pack in force from now on. Call inside a transaction. */
+export function putPackText(text: string, change: number | null, evidence: EvidenceWriter, from: Instant): Aftermath {
   const pack = parsePack(text, "pack");
-  evidence.putPack({ name: pack.name, text, fingerprint: pack.fingerprint, from, change });
-  return { ...NOTHING, pack };
+  const { number } = evidence.putPack({ name: pack.name, text, fingerprint: pack.fingerprint, from, change });
+  supersedeOutdone(evidence);
+  return { ...NOTHING, rules: { number, pack } };
 }
 
-/** The change that brought the pack in force; undefined when the service began with it. */
-function packInForce(evidence: EvidenceWriter): ChangeRecord | undefined {
-  const change = evidence.packs().at(-1)?.change ?? null;
-  return change === null ? undefined : evidence.change(change);
+/** The text of the pack that a change brings. */
+export function packTextOf(rows: readonly unknown[]): string {
+  return (rows as readonly { readonly text: string }[])[0]!.text;
 }
 
-/** What was in force before a pack was first applied; only the one in force can be taken back. */
-function packBefore(record: ChangeRecord, evidence: EvidenceWriter): AppliedPack | undefined {
-  const packs = evidence.packs();
-  return packs.at(-1)?.change === record.id ? packs[packs.findIndex((p) => p.change === record.id) - 1] : undefined;
-}
-
-function recordOf({ sequence, source, feed, batch }: BatchHeader, measured: Pick<ChangeRecord, "kind" | "state" | "reasons" | "at" | "publications"> & { report: BlastReport }): ChangeRecord {
+function recordOf({ sequence, source, feed, batch }: BatchHeader, measured: Pick<ChangeRecord, "kind" | "state" | "reasons" | "counts" | "at" | "publications"> & { report: BlastReport }): ChangeRecord {
   return { id: sequence, source, feed, batch, decisions: [], ...measured };
 }
 
-function regionChangeOf(rows: readonly InboxRow[]): RegionChange {
+export function regionChangeOf(rows: readonly InboxRow[]): RegionChange {
   const publications: RiskPublication[] = [];
   const infections: InfectionRow[] = [];
   const screenings: ScreeningRow[] = [];
@@ -239,11 +274,16 @@ function publicationOf({ counties, areas, ...rest }: PublicationRow): RiskPublic
   return { ...rest, counties: new Map(counties), areas: new Float64Array(Uint8Array.prototype.slice.call(areas).buffer) };
 }
 
+/** 0 stands for a province that nobody knows. */
+function provinceText(code: number): string {
+  return code === 0 ? "an unknown province" : `province ${code} (${provinceName(code) ?? "unknown"})`;
+}
+
 /** What makes a risk list doubtful, for an operator. Null: the words come with the measure that set the mark. */
 const DOUBT_TEXTS: Record<DoubtKind, (doubt: Doubt) => string | null> = {
   gone: ({ lost, of }) => `${lost} of ${of} areas are missing`,
   signs: ({ lost, of }) => `${lost} of ${of} areas are missing, among them too many that were listed only lately or lie where many others remain`,
-  province: ({ of, province }) => `all ${of} areas of province ${province ?? "?"} are missing`,
+  province: ({ of, province }) => `all ${of} areas of ${province === undefined ? "a province" : provinceText(province)} are missing`,
   tail: ({ lost, of }) => `the last ${lost} of ${of} areas are missing without a gap`,
   loss: () => null,
   gain: () => null,

@@ -1,8 +1,9 @@
 // Ingest: foreign bytes -> evidence -> entries.
 
-export { createTally, everybody, measure, USUAL_LIMITS, type BlastLimits, type BlastReport, type ToldCount } from "./blastRadius.ts";
+export { createTally, everybody, measure, USUAL_LIMITS, type BlastReport, type ToldCount } from "./blastRadius.ts";
 export { batchIdFault, contentTypesOf, FEEDS, isFeed, OPERATOR_FEEDS, type Feed } from "./batch.ts";
-export { packReasons } from "./guarded.ts";
+export { decisionFault } from "./decisions.ts";
+export { packReasons, packRepeatedBy } from "./guarded.ts";
 export { findCounties, readPublication, type ReadPublication } from "./riskAreas.ts";
 export { startIngestServer, type IngestSettings } from "./server.ts";
 export { startWorker, type WorkerSettings } from "./worker.ts";

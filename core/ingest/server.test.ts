@@ -5,11 +5,12 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { ask, deliver, document, eventually, keyOfDocument, keyring, NOW, ownRedis, phone, publication, registry, residentId, SHANGHAI_HUANGPU, type Delivery, type TestRedis } from "../../test/ingestSupport.ts";
+import { ask, deliver, document, eventually, inboxRows, keyOfDocument, keyring, NOW, openStores, ownRedis, phone, publication, registry, residentId, SHANGHAI_HUANGPU, type Delivery, type TestRedis } from "../../test/ingestSupport.ts";
 import { clockAt, temporaryFolder } from "../../test/support.ts";
 import { signRequest } from "../access/index.ts";
 import { offsetClock, type Clock } from "../domain/index.ts";
-import { entryFault, openEntryReader } from "../entry/index.ts";
+import { decodeEntry, entryFault, openEntryReader, type Entry, type EntryReader } from "../entry/index.ts";
+import { openEvidenceReader } from "../evidence/index.ts";
 import { beijingPackText } from "../policy/index.ts";
 import { FAULTS_MAX, LINES_MAX } from "./batch.ts";
 import { USUAL_LIMITS } from "./blastRadius.ts";
@@ -507,6 +508,36 @@ describe("without Redis", () => {
     await service.deliver({ body: GOOD });
     await service.stop();
     await expect(service.ask()).rejects.toThrow();
+  });
+});
+
+describe("the worker at its start", () => {
+  const redFrom = (n: number): object => ({ factId: `finding-${n}`, document: document(n), kind: "close-contact", from: "2022-06-08", authority: "District office", ground: "market" });
+  test("computes anew what was computed under other rules than those in force, and says how many entries that changed", async () => {
+    const folder = temporaryFolder();
+    const stores = openStores(folder);
+    const before = stores.evaluator;
+    await stores.deliver("holders", [1, 2, 3].map((n) => ({ documents: [document(n)] })));
+    await stores.deliverPack(beijingPackText().replace("        close-contact: central\n", ""));
+    // As by a worker that never heard of the new rules.
+    await stores.applyUnder(await stores.store("findings", inboxRows("findings", [redFrom(1)])), before, 1);
+    const flagCount = (entries: EntryReader, n: number): number => (decodeEntry(Uint8Array.from(entries.get(keyOfDocument(n))!)) as Entry).flags.length;
+    expect(flagCount(stores.entries, 1)).toBe(1);
+    await stores.close();
+    const service = startService({ ...nobodyThere, folder });
+    const stopWorker = service.startWorker();
+    await eventually(() => service.lines.includes("1 entries were computed anew under the rules in force"));
+    await stopWorker();
+    const entries = openEntryReader(join(folder, "entries"));
+    expect(flagCount(entries, 1)).toBe(0);
+    await entries.close();
+  });
+  test("writes down the limits that it holds changes to", async () => {
+    const service = startService(nobodyThere);
+    service.startWorker();
+    const evidence = openEvidenceReader(join(service.folder, "evidence"));
+    expect(evidence.limits()).toEqual(USUAL_LIMITS);
+    await evidence.close();
   });
 });
 

@@ -181,7 +181,8 @@ function tell(request: Request, { feed: feedName, batch: id }: { feed: string; b
   const header = desk.inbox.find({ source: source.name, feed: feedName as Feed, batch: id });
   if (!header) return problemResponse({ status: 404, title: "No such batch", detail: `the source ${source.name} has delivered no batch of this id to this feed` });
   const progress = desk.evidence()?.progress(header.sequence);
-  const change = isGuarded(header.feed) ? desk.evidence()?.change(header.sequence) : undefined;
+  const { repeats, undone = [] } = progress ?? {};
+  const change = isGuarded(header.feed) ? desk.evidence()?.change(repeats ?? header.sequence) : undefined;
   const appliedMs = progress?.appliedMs ?? null;
   return Response.json({
     batch: header.batch,
@@ -195,7 +196,8 @@ function tell(request: Request, { feed: feedName, batch: id }: { feed: string; b
     receivedAt: formatMs(header.receivedMs),
     appliedAt: appliedMs === null ? null : formatMs(appliedMs),
     tookMs: appliedMs === null ? null : appliedMs - header.receivedMs,
-    ...(progress?.faults ? { errors: progress.faults.map(({ field, reason }) => ({ field, reason })) } : {}),
+    ...(repeats === undefined ? {} : { repeats: true }),
+    ...(undone.length > 0 ? { undone } : {}),
     ...(change ? { change: { id: change.id, state: change.state, reasons: change.reasons, report: change.report } } : {}),
   });
 }

@@ -3,11 +3,10 @@
 
 import { now, type Clock } from "../domain/index.ts";
 import { openEntryWriter } from "../entry/index.ts";
-import { openEvidenceWriter, type EvidenceWriter } from "../evidence/index.ts";
-import { createEvaluator, parsePack, venueRules, type Evaluator, type PolicyPack } from "../policy/index.ts";
+import { openEvidenceWriter, type BlastLimits, type EvidenceWriter } from "../evidence/index.ts";
+import { createEvaluator, parsePack, venueRules, type Evaluator } from "../policy/index.ts";
 import { applyBatch, createReevaluation, createTurns, StoppedError, type ApplierParts } from "./apply.ts";
-import type { BlastLimits } from "./blastRadius.ts";
-import { mayTakeLong } from "./guarded.ts";
+import { mayTakeLong, type NumberedPack } from "./guarded.ts";
 import { openInboxReader } from "./inbox.ts";
 import { startQueueWorker, type QueueAddress } from "./queue.ts";
 
@@ -28,9 +27,12 @@ export function startWorker({ folders, queueAddress, firstPack, limits, clock, l
   const inbox = openInboxReader(folders.inbox);
   const evidence = openEvidenceWriter(folders.evidence);
   const entries = openEntryWriter(folders.entries);
+  evidence.transaction(() => evidence.putLimits(limits));
   let evaluator: Evaluator;
-  const adopt = (pack: PolicyPack): void => {
+  let packNumber: number;
+  const adopt = ({ number, pack }: NumberedPack): void => {
     evaluator = createEvaluator(pack, evidence.regions);
+    packNumber = number;
     entries.putVenueRules(venueRules(pack));
   };
   adopt(packInForce(evidence, firstPack, clock, log));
@@ -42,6 +44,9 @@ export function startWorker({ folders, queueAddress, firstPack, limits, clock, l
     entries,
     get evaluator() {
       return evaluator;
+    },
+    get packNumber() {
+      return packNumber;
     },
     adopt,
     limits,
@@ -87,13 +92,14 @@ export function startWorker({ folders, queueAddress, firstPack, limits, clock, l
   };
   const queue = startQueueWorker(queueAddress, applyQueued, sayFault);
 
-  /** What a worker before this one left over: applied from the inbox, without waiting for Redis to notice that it died; and new rules reach every entry. */
+  /** What a worker before this one left over: applied from the inbox, without waiting for Redis to notice that it died; and the rules in force reach every entry that they haven't. */
   const catchUp = async (): Promise<void> => {
     for (const sequence of inbox.pending()) {
       if (isStopping) return;
       await applyOnce(sequence).catch((error: unknown) => sayFault(sequence, error as Error));
     }
-    const changed = await parts.reevaluate();
+    // Under its first pack no entry can have been computed under another.
+    const changed = packNumber > 1 ? await parts.reevaluate() : 0;
     if (changed > 0) log(`${changed} entries were computed anew under the rules in force`);
   };
   const caughtUp = catchUp().catch((error: unknown) => {
@@ -113,7 +119,7 @@ export function startWorker({ folders, queueAddress, firstPack, limits, clock, l
 }
 
 /** The rules in force; a service without any begins with those that it was given. */
-function packInForce(evidence: EvidenceWriter, firstPack: string, clock: Clock, log: (line: string) => void): PolicyPack {
+function packInForce(evidence: EvidenceWriter, firstPack: string, clock: Clock, log: (line: string) => void): NumberedPack {
   const at = now(clock);
   const given = parsePack(firstPack, "the pack that came with the service");
   const applied =
@@ -122,5 +128,5 @@ function packInForce(evidence: EvidenceWriter, firstPack: string, clock: Clock, 
   if (applied.fingerprint !== given.fingerprint) {
     log(`the rules in force (pack ${applied.number}, ${applied.name}) are not those that came with the service: fangxing policy diff measures a change`);
   }
-  return parsePack(applied.text, `pack ${applied.number}`);
+  return { number: applied.number, pack: parsePack(applied.text, `pack ${applied.number}`) };
 }

@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { residentId } from "../../test/ingestSupport.ts";
 import { contains, FINDING_KINDS, FOREVER, formatInstant, parseInstant, RESTRICTING, type Interval, type VenueRule } from "../domain/index.ts";
-import { beijingPack, beijingPackText, incompleteRules, PackError, parsePack, spanAt, type PolicyPack, type RuleName } from "./pack.ts";
+import { beijingPack, beijingPackText, incompleteRules, PackError, parseNewPack, parsePack, spanAt, type PolicyPack, type RuleName } from "./pack.ts";
 import { USUAL_VENUE, venueRules } from "./venue.ts";
 
 const at = (text: string): number => parseInstant(text)!;
@@ -9,9 +10,9 @@ const day = (date: string): number => at(`${date}T00:00:00+08:00`);
 const beijing = beijingPack();
 
 /** What a broken pack says of itself, one fault a line. */
-function faultsOf(text: string): string[] {
+function faultsOf(text: string, parse = parsePack): string[] {
   try {
-    parsePack(text, "city.yaml");
+    parse(text, "city.yaml");
   } catch (error) {
     expect(error).toBeInstanceOf(PackError);
     return (error as PackError).message.split("\n");
@@ -92,11 +93,10 @@ describe("the pack of Beijing", () => {
     expect([filled.portCounties, incompleteRules(filled)]).toEqual([[231081], []]);
     expect(incompleteRules(parsePack(SOUND, "p.yaml"))).toEqual([]);
   });
-  test("has a fingerprint that changes with one letter, and the first 16 bits of it as its number", () => {
+  test("has a fingerprint that changes with one letter", () => {
     const other = parsePack(beijingPackText().replace("merged into", "merged  into"), "p.yaml");
     expect(other.fingerprint).not.toBe(beijing.fingerprint);
     expect(beijing.fingerprint).toMatch(/^[0-9a-f]{64}$/);
-    expect(beijing.id).toBe(Buffer.from(beijing.fingerprint, "hex").readUInt16LE(0));
   });
   test("every title stands in Chinese and in English", () => {
     for (const { title } of beijing.policies) expect([title.zh, title.en].every((t) => t.trim() !== "")).toBe(true);
@@ -236,6 +236,47 @@ describe("a fault names its line", () => {
   });
   test.each([["nothing at all", ""], ["a list", "- a\n"], ["a word", "beijing\n"]])("%s is a fault and doesn't crash", (_, text) => {
     expect(faultsOf(text).length).toBeGreaterThan(0);
+  });
+});
+
+describe("a pack that somebody brings", () => {
+  const number = residentId(1);
+  const newFaultsOf = (text: string): string[] => faultsOf(text, parseNewPack);
+
+  test.each([
+    ["as its name", changed(1, `pack: "${number.toLowerCase()}"`), 1],
+    ["as its name, with hyphens", changed(1, `pack: ${number.slice(0, 6)}-${number.slice(6, 14)}-${number.slice(14).toLowerCase()}`), 1],
+    ["in a title", changed(12, `    title: { zh: 二, en: "For ${number}" }`), 12],
+    ["in a comment", changed(2, `city: 11 # asked for by ${number}`), 2],
+    ["as a phone number", changed(2, `city: 11 # call 139 0000 0001`), 2],
+    ["in what is no YAML", changed(8, `      unregistered: { flag: ${number}`), 8],
+    ["as an unknown field", `${SOUND}"${number}": 1\n`, 15],
+    ["as an alias", changed(9, `      popupNumbers: *n${number}`), 9],
+  ])("may not hold somebody's number %s, and its fault doesn't repeat it", (_, text, line) => {
+    const faults = newFaultsOf(text);
+    expect(faults).toEqual([`city.yaml:${line}: pack: the line seems to hold a document or phone number, which must not be kept: leave it out`]);
+  });
+  test.each([
+    ["seven digits, as passports have", "e1234567", false],
+    ["a date without hyphens", "beijing-20220609", false],
+    ["six digits", "county-110105", true],
+    ["a date", "beijing-2022-06-09", true],
+    ["64 characters", "a".repeat(64), true],
+    ["65 characters", "a".repeat(65), false],
+  ])("may be named with %s: %s", (_, name, isTaken) => {
+    const faults = newFaultsOf(changed(1, `pack: ${name}`));
+    expect(faults).toEqual(isTaken ? [] : [expect.stringMatching(/^city\.yaml:1: pack: may have 64 characters and six digits in a row/) as string]);
+    expect(faults.join()).not.toContain(name);
+    // One that is kept already goes on to be read.
+    expect(faultsOf(changed(1, `pack: ${name}`))).toEqual([]);
+  });
+  test("is told the line of its name where that stands", () => {
+    const [first, ...others] = SOUND.replace("pack: city", "pack: e1234567").split("\n");
+    expect(newFaultsOf([...others.filter((l) => l !== ""), first].join("\n"))).toEqual([expect.stringMatching(/^city\.yaml:14: pack: /) as string]);
+  });
+  test("like Beijing's holds nothing of the kind, and has the faults that any pack has", () => {
+    expect(newFaultsOf(beijingPackText())).toEqual([]);
+    expect(newFaultsOf(changed(14, "      popupNumbers: null"))).toEqual(faultsOf(changed(14, "      popupNumbers: null")));
   });
 });
 

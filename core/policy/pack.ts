@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { isMap, isNode, isScalar, LineCounter, parseDocument, visit } from "yaml";
 import { z } from "zod";
-import { allCounties, FINDING_KINDS, FLAGS, parseInstant, POPUPS, readBySchema, repeatableName, type CountyCode, type Instant, type Interval } from "../domain/index.ts";
+import { allCounties, FINDING_KINDS, FLAGS, mayHoldNumber, parseInstant, POPUPS, readBySchema, repeatableName, type CountyCode, type Instant, type Interval } from "../domain/index.ts";
 import { YAML_FAULTS } from "./yamlFaults.ts";
 
 const flag = z.enum(FLAGS);
@@ -86,8 +86,6 @@ export interface PolicyPack {
   readonly name: string;
   /** SHA-256 of the pack's text, hex: another one when a letter changes. */
   readonly fingerprint: string;
-  /** The first 16 bits of it, which entries carry. */
-  readonly id: number;
   /** Province code of the city's own counties. */
   readonly city: number;
   /** Counties with a land-border port; empty: nobody has loaded a list, and the rule about them is incomplete. */
@@ -191,11 +189,10 @@ export function parsePack(text: string, file: string): PolicyPack {
     });
     return spans;
   };
-  const fingerprint = createHash("sha256").update(text).digest();
+  const fingerprint = createHash("sha256").update(text).digest("hex");
   return {
     name,
-    fingerprint: fingerprint.toString("hex"),
-    id: fingerprint.readUInt16LE(0),
+    fingerprint,
     city,
     portCounties,
     validity: { from: starts[0]!, until },
@@ -227,6 +224,27 @@ export function parsePack(text: string, file: string): PolicyPack {
     },
   };
 }
+
+/**
+ * Reads a pack that somebody brings, as parsePack does. It will be kept, listed and logged, and its titles shown: nothing in it may be somebody's number. Packs that are kept
+ * already are not asked for that again.
+ * @throws PackError, which repeats nothing of a line that may hold a number.
+ */
+export function parseNewPack(text: string, file: string): PolicyPack {
+  const lines = text.split("\n");
+  const numbers = lines.flatMap((line, i) => (mayHoldNumber(line) ? [{ line: i + 1, field: "pack", reason: "the line seems to hold a document or phone number, which must not be kept: leave it out" }] : []));
+  if (numbers.length > 0) throw new PackError(file, numbers);
+  const pack = parsePack(text, file);
+  if (pack.name.length > NAME_MAX || DOCUMENT_LIKE.test(pack.name)) {
+    const line = 1 + Math.max(0, lines.findIndex((l) => /^\s*["']?pack["']?\s*:/.test(l)));
+    throw new PackError(file, [{ line, field: "pack", reason: `may have ${NAME_MAX} characters and six digits in a row, since numbers of documents have more: write a date as 2022-06-09` }]);
+  }
+  return pack;
+}
+
+const NAME_MAX = 64;
+/** Passports have seven digits in a row, other documents and phones more. */
+const DOCUMENT_LIKE = /\d{7}/;
 
 /** What a pack says too little about for one of its rules to work whole, in words for the operator. */
 export function incompleteRules(pack: PolicyPack): string[] {

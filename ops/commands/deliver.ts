@@ -85,7 +85,7 @@ async function deliverAll(client: Client, { feed, contentType, parts, name }: { 
       state = await client.batch(feed, id);
     }
     entriesChanged += state.entriesChanged;
-    for (const { field, reason } of state.errors ?? []) faults.push(`without effect: ${field} ${reason}`);
+    for (const reason of state.undone ?? []) faults.push(`without effect: ${reason}; fangxing changes tells where each change stands`);
     if (state.change?.state === "held") faults.push(`held as change ${state.change.id}: ${state.change.reasons.join("; ")}; fangxing changes shows what it would do`);
     onDone();
   }

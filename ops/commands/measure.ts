@@ -4,22 +4,26 @@
 import { constants, setPriority } from "node:os";
 import { now } from "../../core/domain/index.ts";
 import { openEntryReader } from "../../core/entry/index.ts";
-import { openEvidenceReader } from "../../core/evidence/index.ts";
-import { createTally, everybody, measure, packReasons, USUAL_LIMITS, type BlastReport } from "../../core/ingest/index.ts";
+import { openEvidenceReader, type BlastLimits, type ChangeRecord } from "../../core/evidence/index.ts";
+import { createTally, everybody, measure, packReasons, packRepeatedBy, type BlastReport } from "../../core/ingest/index.ts";
 import { createEvaluator, parsePack } from "../../core/policy/index.ts";
 import { leaveGateCores } from "../cores.ts";
 import { folderClock, type DataFolder } from "../dataFolder.ts";
-import { UsageError, type Settings } from "../settings.ts";
+import { UsageError } from "../settings.ts";
 
 export interface PackMeasure {
   readonly report: BlastReport;
   /** Limits that are exceeded, and what changes for everybody at once, in words. */
   readonly excess: readonly string[];
+  /** What the folder's worker holds changes to. */
+  readonly limits: BlastLimits;
+  /** The change that holds this very pack, or has put it in force; null: the service began with it; undefined: neither. */
+  readonly repeats: ChangeRecord | null | undefined;
   readonly tookMs: number;
 }
 
 /** Measures what a pack would change for every holder from now on. */
-export async function measurePack(folder: DataFolder, text: string, settings: Settings): Promise<PackMeasure> {
+export async function measurePack(folder: DataFolder, text: string): Promise<PackMeasure> {
   const startMs = performance.now();
   setPriority(constants.priority.PRIORITY_LOW);
   leaveGateCores();
@@ -27,17 +31,16 @@ export async function measurePack(folder: DataFolder, text: string, settings: Se
   const entries = openEntryReader(folder.entries);
   try {
     const from = now(folderClock(folder));
-    const applied = evidence.packs().at(-1);
-    if (!applied) throw new UsageError("no rules are in force yet: the worker has never run on this folder");
+    const [applied, limits] = [evidence.packs().at(-1), evidence.limits()];
+    if (!applied || !limits) throw new UsageError("no rules are in force yet: the worker has never run on this folder");
     const [inForce, candidate] = [parsePack(applied.text, "the pack in force"), parsePack(text, "pack")];
     const sides = { before: createEvaluator(inForce, evidence.regions), after: createEvaluator(candidate, evidence.regions), from };
     const tally = createTally();
     for (const page of everybody(evidence, entries)) for (const holder of page) measure(tally, evidence, holder, sides);
     const holders = evidence.holderCount();
-    const limits = { ...USUAL_LIMITS, gainShareMax: settings.gainShareMax, lossShareMax: settings.lossShareMax, sampledOneIn: 1 };
-    const { gain, loss, freed } = tally.excess(holders, limits);
+    const { gain, loss, freed } = tally.excess(holders, { ...limits, sampledOneIn: 1 });
     const excess = [...packReasons(inForce, candidate, from), gain, loss, freed].filter((e) => e !== null);
-    return { report: tally.report({ holders, sampledOneIn: 1 }), excess, tookMs: performance.now() - startMs };
+    return { report: tally.report({ holders, sampledOneIn: 1 }), excess, limits, repeats: packRepeatedBy(text, evidence), tookMs: performance.now() - startMs };
   } finally {
     await Promise.all([evidence.close(), entries.close()]);
   }

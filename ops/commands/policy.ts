@@ -5,9 +5,9 @@ import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { countyOf, formatInstant, now } from "../../core/domain/index.ts";
 import { openEvidenceReader, type ChangeRecord, type EvidenceReader } from "../../core/evidence/index.ts";
-import type { BlastReport, ToldCount } from "../../core/ingest/index.ts";
-import { beijingPackText, PackError, parsePack, type PolicyPack } from "../../core/policy/index.ts";
-import { createClient, withAdvice, type BatchState, type Client } from "../client.ts";
+import { decisionFault, type BlastReport, type ToldCount } from "../../core/ingest/index.ts";
+import { beijingPackText, PackError, parseNewPack, parsePack, type PolicyPack } from "../../core/policy/index.ts";
+import { createClient, ServiceError, withAdvice, type BatchState, type Client } from "../client.ts";
 import { dataFolder, existingFolder, folderClock, readState, type DataFolder } from "../dataFolder.ts";
 import { fileFault } from "../fileFaults.ts";
 import { UsageError, type Settings } from "../settings.ts";
@@ -60,19 +60,17 @@ export async function changes(settings: Settings, say: Say): Promise<boolean> {
   }
 }
 
-/** @throws UsageError for a change that there isn't, or that already is what the word would make it. */
-async function refuseIfDone(folder: DataFolder, action: "release" | "reject" | "roll-back", change: number): Promise<void> {
-  const evidence = openEvidenceReader(folder.evidence);
+/** Why a decision can do nothing, before it is delivered; undefined: it can. */
+async function faultBefore(folder: DataFolder, action: "release" | "reject" | "roll-back", change: number | null): Promise<string | undefined> {
+  const evidence = openEvidence(folder);
   try {
-    const record = evidence.change(change);
-    if (!record) throw new UsageError(`there is no change ${change}: fangxing changes lists them`);
-    if (record.state === (action === "release" ? "applied" : "rejected")) throw new UsageError(`nothing to do: change ${change} is ${record.state} already`);
+    return decisionFault({ action, change }, evidence);
   } finally {
     await evidence.close();
   }
 }
 
-/** An operator's word on a change. */
+/** An operator's word on a change. @returns whether it did anything. */
 export async function decide(action: "release" | "reject" | "roll-back", word: string | undefined, settings: Settings, say: Say): Promise<boolean> {
   const change = word !== undefined && /^\d{1,10}$/.test(word) ? Number(word) : undefined;
   if (action !== "roll-back" && change === undefined) throw new UsageError(`${action} needs the number of a change: fangxing changes lists them`);
@@ -80,13 +78,20 @@ export async function decide(action: "release" | "reject" | "roll-back", word: s
   const folder = dataFolder(settings.data);
   const clock = folderClock(folder);
   const run = runningService(folder, settings);
-  if (change !== undefined) await refuseIfDone(folder, action, change);
+  const fault = await faultBefore(folder, action, change ?? null);
+  if (fault !== undefined && change !== undefined) throw new UsageError(`${fault}: fangxing changes lists them`);
+  if (fault !== undefined) {
+    say(fault);
+    return false;
+  }
   const client = createClient(folder, run, clock);
   const row = { action, ...(change === undefined ? {} : { change }), authority: operatorName(), ground: settings.ground };
   const id = `decision-${action}-${change ?? "newest"}-${now(clock)}-${Math.floor(clock.nowMs() % 1000)}`;
-  const { entriesChanged, errors = [] } = await deliverAndApply(client, "decisions", id, JSON.stringify(row), "application/x-ndjson");
-  for (const { field, reason } of errors) say(`without effect: ${field} ${reason}`);
-  if (errors.length > 0) return false;
+  const { entriesChanged, undone = [] } = await deliverAndApply(client, "decisions", id, JSON.stringify(row), "application/x-ndjson");
+  if (undone.length > 0) {
+    undone.forEach(say);
+    return false;
+  }
   const evidence = openEvidenceReader(folder.evidence);
   try {
     const record = change === undefined ? undefined : evidence.change(change);
@@ -114,10 +119,13 @@ async function listPacks(settings: Settings, say: Say): Promise<boolean> {
 
 async function diff(text: string, settings: Settings, say: Say): Promise<boolean> {
   const folder = existingFolder(settings.data);
-  const { report, excess, tookMs } = await measurePack(folder, text, settings);
+  const { report, excess, limits, repeats, tookMs } = await measurePack(folder, text);
   sayReport(report, say);
-  for (const reason of excess) say(`would be held: ${reason}`);
-  if (excess.length === 0) say("within the limits: it would be applied");
+  const percent = (share: number): string => `${Number((100 * share).toFixed(4))} %`;
+  say(`this service holds what more than ${percent(limits.gainShareMax)} of all holders would gain, more than ${percent(limits.lossShareMax)} lose, or more than half of those who have it be rid of, from ${limits.crowdHolders} holders on`);
+  if (repeats !== undefined) say(repeats?.state === "held" ? `held already as change ${repeats.id}` : "in force already");
+  else if (excess.length === 0) say("within the limits: it would be applied");
+  else for (const reason of excess) say(`would be held: ${reason}`);
   say(`measured ${report.measured} holders in ${(tookMs / 1000).toFixed(1)} s`);
   return true;
 }
@@ -129,9 +137,11 @@ async function apply(text: string, settings: Settings, say: Say): Promise<boolea
   const client = createClient(folder, runningService(folder, settings), clock);
   // Letters only: what looks like somebody's number is no batch id.
   const id = `pack-${randomUUID().replace(/[^a-f]/g, "")}-${now(clock)}`;
-  const { change, entriesChanged } = await deliverAndApply(client, "packs", id, text, "application/yaml");
-  say(change?.state === "held" ? `held as change ${change.id}: ${change.reasons.join("; ")}` : `in force; ${entriesChanged} entries changed`);
-  return change?.state !== "held";
+  const { change, repeats, entriesChanged } = await deliverAndApply(client, "packs", id, text, "application/yaml");
+  if (change?.state === "held") say(`${repeats ? "already held" : "held"} as change ${change.id}: ${change.reasons.join("; ")}`);
+  else if (change?.state === "superseded") say(`change ${change.id} is superseded: a pack that was delivered after it came into force before`);
+  else say(repeats ? "already in force: nothing changes" : `in force; ${entriesChanged} entries changed`);
+  return change?.state !== "held" && change?.state !== "superseded";
 }
 
 /** Unlike an import such a delivery has another id each time: a second one is a second decision. */
@@ -139,7 +149,13 @@ const LOOK_FIRST = "whether it was taken, fangxing changes and fangxing policy l
 
 async function deliverAndApply(client: Client, feed: string, id: string, body: string, contentType: string): Promise<BatchState> {
   return withAdvice(LOOK_FIRST, async () => {
-    await client.deliver(feed, id, body, contentType);
+    try {
+      await client.deliver(feed, id, body, contentType);
+    } catch (error) {
+      // What is wrong is in what was typed: its fields say where.
+      if (!(error instanceof ServiceError) || error.errors.length === 0) throw error;
+      throw new UsageError(`refused: ${error.errors.map(({ field, reason }) => `${field === "ground" ? "--ground" : field} ${reason}`).join("; ")}`);
+    }
     for (;;) {
       const state = await client.batch(feed, id);
       if (state.state === "applied") return state;
@@ -157,7 +173,7 @@ function packFile(file: string | undefined): string {
     throw new UsageError(`${file} can't be read: ${fileFault(error)}`);
   }
   try {
-    parsePack(text, file);
+    parseNewPack(text, file);
   } catch (error) {
     if (error instanceof PackError) throw new UsageError(`the pack can't be used:\n${error.message}`);
     throw error;
