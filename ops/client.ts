@@ -2,7 +2,7 @@
 
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { formatInstant, now, type Clock, type Refusal } from "../core/domain/index.ts";
+import { formatInstant, now, type Clock } from "../core/domain/index.ts";
 import { readRegistry, signRequest, signSessionRequest, type RowFault, type SessionRequest, type Source } from "../core/access/index.ts";
 import { CONSOLE_DEVICE, HISTORY_SOURCE, LOCAL_SOURCE, type DataFolder, type OwnSource, type RunState } from "./dataFolder.ts";
 import { UsageError } from "./settings.ts";
