@@ -28,6 +28,7 @@ const KEPT: readonly { readonly what: string; readonly found: RegExp; readonly f
   { what: "lmdb", found: /["']lmdb["']/, files: /^core\/entry\/store\.ts$|^core\/evidence\/(store|regions|holders|changes)\.ts$|^core\/ingest\/inbox\.ts$/ },
   { what: "bullmq", found: /["']bullmq["']/, files: /^core\/ingest\/queue\.ts$/ },
   { what: "Bun.serve", found: /Bun\.serve\(/, files: /^core\/front\/bun\.ts$|^core\/ingest\/server\.ts$|^bench\/peers\// },
+  { what: "uWebSockets.js", found: /["']uWebSockets\.js["']/, files: /^core\/front\/uws\.ts$/ },
   { what: "Date.now", found: /Date\.now\(|new Date\(\)/, files: /^core\/domain\/clock\.ts$/ },
 ];
 

@@ -3,6 +3,7 @@
 // Not here: canonical spelling (domain).
 
 import { KEY_BYTES, markSubject, type Document, type DocumentKey, type FactKey, type PhoneKey } from "../domain/index.ts";
+import { createMac } from "./mac.ts";
 
 export interface Keyring {
   documentKey(document: Document): DocumentKey;
@@ -16,12 +17,8 @@ export interface Keyring {
 /** HMAC-SHA-256 cut to 128 bits, with one letter in front for what is hashed, so that a phone can't stand for a document. */
 export function createKeyring(secret: Uint8Array): Keyring {
   if (secret.length < 32) throw new Error("the document secret must have at least 32 bytes");
-  // The state behind the secret and the letter is made once and copied: a third less work for each key.
-  const begun = { d: begin("d"), p: begin("p"), f: begin("f"), b: begin("b") };
-  function begin(kind: string): Bun.CryptoHasher {
-    return new Bun.CryptoHasher("sha256", secret).update(kind);
-  }
-  const hash = (kind: keyof typeof begun, text: string | Uint8Array): Uint8Array => begun[kind].copy().update(text).digest().subarray(0, KEY_BYTES);
+  const macs = { d: createMac(secret, "d"), p: createMac(secret, "p"), f: createMac(secret, "f"), b: createMac(secret, "b") };
+  const hash = (kind: keyof typeof macs, text: string | Uint8Array): Uint8Array => macs[kind](text).subarray(0, KEY_BYTES);
   const subject = (kind: "document" | "phone", canonical: string): Uint8Array => {
     const key = hash(kind === "phone" ? "p" : "d", canonical);
     markSubject(key, kind);

@@ -5,7 +5,7 @@
 import { formatInstant, isRefusal, maskNumber, now, parseDocument, parseInstant, repeatableName, type Clock, type Instant, type Refusal } from "../domain/index.ts";
 import { createSessions, type Keyring, type Registry, type Session } from "../access/index.ts";
 import { openEvidenceReader } from "../evidence/index.ts";
-import { bearerOf, isTooLarge, jsonAnswer, jsonPost, problemAnswer, startBunFront, textAnswer, type Answer } from "../front/index.ts";
+import { bearerOf, isTooLarge, jsonAnswer, jsonPost, problemAnswer, startFront, textAnswer, type Answer } from "../front/index.ts";
 import type { Explanation, FlagExplanation } from "../policy/index.ts";
 import { createExplainer, ExplainError } from "./explainer.ts";
 
@@ -55,7 +55,8 @@ export function startExplainServer({ host, port, evidenceFolder, registry, keyri
     },
   });
 
-  const front = startBunFront(
+  const front = startFront(
+    "bun",
     {
       posts: { "/v1/explanations": explanations },
       streams: {},

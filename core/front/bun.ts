@@ -1,9 +1,10 @@
 // A site on Bun.serve.
 
-import { Answer, answerFrame, Closing, failure, GET_ONLY, NO_UPGRADE, POST_ONLY, type Front, type FrontOptions, type Post, type Site, type Stream } from "./front.ts";
+import { Answer, answerFrame, Closing, failure, GET_ONLY, GOING_AWAY, NO_UPGRADE, POST_ONLY, type Front, type FrontOptions, type Post, type Site, type Stream } from "./front.ts";
 
 /** Starts the server. @throws when the port is taken. */
 export function startBunFront(site: Site, { host, port }: FrontOptions): Front {
+  const sockets = new Set<Bun.ServerWebSocket<Opened>>();
   const server = Bun.serve({
     hostname: host,
     port,
@@ -21,17 +22,30 @@ export function startBunFront(site: Site, { host, port }: FrontOptions): Front {
       maxPayloadLength: Math.max(0, ...Object.values(site.streams).map((s) => s.frameBytesMax)),
       backpressureLimit: Math.max(0, ...Object.values(site.streams).map((s) => s.unreadBytesMax)),
       closeOnBackpressureLimit: true,
+      open: (socket) => {
+        sockets.add(socket);
+      },
       message(socket, frame) {
         const { stream, opened } = socket.data;
         const answered = answerFrame(site, stream, opened, typeof frame === "string" ? null : frame);
         if (answered instanceof Closing) socket.close(answered.code, answered.reason);
         else socket.sendBinary(answered);
       },
+      close: (socket) => {
+        sockets.delete(socket);
+      },
     },
     fetch: () => responseOf(site.notFound),
     error: (error) => responseOf(failure(site, error)),
   });
-  return { port: server.port ?? port, stop: () => server.stop() };
+  return {
+    port: server.port ?? port,
+    async stop() {
+      const stopped = server.stop();
+      for (const socket of [...sockets]) socket.close(GOING_AWAY.code, GOING_AWAY.reason);
+      await stopped;
+    },
+  };
 }
 
 interface Opened {

@@ -59,6 +59,8 @@ export class Closing {
   }
 }
 
+export const GOING_AWAY = new Closing(1001, "this server ends: open another stream");
+
 /** A WebSocket. Who doesn't read its answers is cut off when more than `unreadBytesMax` of them wait. */
 export interface Stream {
   readonly frameBytesMax: number;
@@ -99,7 +101,7 @@ export interface FrontOptions {
 /** A server that is listening. */
 export interface Front {
   readonly port: number;
-  /** Takes no more connections, answers the requests that have begun to come in, closes all others. */
+  /** Takes no more connections, answers the requests that have begun to come in, closes all others and the streams. */
   stop(): Promise<void>;
 }
 

@@ -4,7 +4,7 @@
 import type { Clock } from "../domain/index.ts";
 import { createCodes, createSessions, type Keyring, type Registry } from "../access/index.ts";
 import { openEntryReader } from "../entry/index.ts";
-import { startBunFront } from "../front/index.ts";
+import { startFront, type Server } from "../front/index.ts";
 import { healthPages } from "./health.ts";
 import { createLook } from "./look.ts";
 import { createMetrics } from "./metrics.ts";
@@ -12,6 +12,7 @@ import { createSite } from "./site.ts";
 import { compileVenues } from "./venues.ts";
 
 export interface LookupSettings {
+  readonly server: Server;
   readonly host: string;
   readonly port: number;
   readonly entriesFolder: string;
@@ -26,7 +27,7 @@ export interface LookupSettings {
 const VENUES_MS = 1000;
 
 /** Starts the server. @throws when the port is taken, or there are no entries yet. @returns its port, and how to stop it. */
-export function startLookupServer({ host, port, entriesFolder, registry, keyring, sessionSecret, clock, log }: LookupSettings): { port: number; stop(): Promise<void> } {
+export function startLookupServer({ server, host, port, entriesFolder, registry, keyring, sessionSecret, clock, log }: LookupSettings): { port: number; stop(): Promise<void> } {
   const entries = openEntryReader(entriesFolder);
   const metrics = createMetrics();
   let venues = compileVenues(entries.venueRules());
@@ -36,7 +37,7 @@ export function startLookupServer({ host, port, entriesFolder, registry, keyring
     if (!venues.has(venue)) log(`device ${name} stands at a venue of the kind "${venue}", of which the rules in force say nothing: it will be answered no-policy`);
   }
   const site = createSite({ look, sessions: createSessions(registry, sessionSecret, clock), codes, keyring, clock, metrics, log });
-  const front = startBunFront({ ...site, pages: healthPages(entries, clock, metrics) }, { host, port });
+  const front = startFront(server, { ...site, pages: healthPages(entries, clock, metrics) }, { host, port });
   // The rules may change while we run; the worker writes them beside the entries.
   const timer = setInterval(() => (venues = compileVenues(entries.venueRules())), VENUES_MS);
   return {
