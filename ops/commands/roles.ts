@@ -38,7 +38,7 @@ export async function runRole(role: Role, settings: Settings, say: (line: string
     worker: () => ({ port: 0, ...startWorker({ folders: folder, queueAddress, firstPack: beijingPackText(), limits, clock, log }) }),
     lookup: () =>
       listening(settings.lookupPort, "--lookup-port", host, (port) =>
-        startLookupServer({ host, port, entriesFolder: folder.entries, registry, keyring, sessionSecret: sessionSecret(), clock, log }),
+        startLookupServer({ server: "bun", host, port, entriesFolder: folder.entries, registry, keyring, sessionSecret: sessionSecret(), clock, log }),
       ),
     explanations: () =>
       listening(settings.explainPort, "--explain-port", host, (port) =>

@@ -1,0 +1,82 @@
+// A site on Bun.serve.
+
+import { Answer, answerFrame, Closing, failure, GET_ONLY, GOING_AWAY, NO_UPGRADE, POST_ONLY, type Front, type FrontOptions, type Post, type Site, type Stream } from "./front.ts";
+
+/** Starts the server. @throws when the port is taken. */
+export function startBunFront(site: Site, { host, port }: FrontOptions): Front {
+  const sockets = new Set<Bun.ServerWebSocket<Opened>>();
+  const server = Bun.serve({
+    hostname: host,
+    port,
+    routes: {
+      ...mapped(site.posts, (post) => (request) => (request.method === "POST" ? receive(post, request) : responseOf(POST_ONLY))),
+      ...mapped(site.pages, (page) => (request) => responseOf(isRead(request) ? page() : GET_ONLY)),
+      ...mapped(site.streams, (stream) => (request, streams) => {
+        const opened = stream.open(request.headers);
+        if (opened instanceof Answer) return responseOf(opened);
+        return streams.upgrade(request, { data: { stream, opened } }) ? undefined : responseOf(NO_UPGRADE);
+      }),
+    },
+    websocket: {
+      data: {} as Opened,
+      maxPayloadLength: Math.max(0, ...Object.values(site.streams).map((s) => s.frameBytesMax)),
+      backpressureLimit: Math.max(0, ...Object.values(site.streams).map((s) => s.unreadBytesMax)),
+      closeOnBackpressureLimit: true,
+      open: (socket) => {
+        sockets.add(socket);
+      },
+      message(socket, frame) {
+        const { stream, opened } = socket.data;
+        const answered = answerFrame(site, stream, opened, typeof frame === "string" ? null : frame);
+        if (answered instanceof Closing) socket.close(answered.code, answered.reason);
+        else socket.sendBinary(answered);
+      },
+      close: (socket) => {
+        sockets.delete(socket);
+      },
+    },
+    fetch: () => responseOf(site.notFound),
+    error: (error) => responseOf(failure(site, error)),
+  });
+  return {
+    port: server.port ?? port,
+    async stop() {
+      const stopped = server.stop();
+      for (const socket of [...sockets]) socket.close(GOING_AWAY.code, GOING_AWAY.reason);
+      await stopped;
+    },
+  };
+}
+
+interface Opened {
+  readonly stream: Stream;
+  readonly opened: object;
+}
+
+type Handler = (request: Request, server: Bun.Server<Opened>) => Response | undefined | Promise<Response>;
+
+function mapped<Value>(table: Readonly<Record<string, Value>>, handlerOf: (value: Value) => Handler): Record<string, Handler> {
+  return Object.fromEntries(Object.entries(table).map(([path, value]) => [path, handlerOf(value)]));
+}
+
+function isRead({ method }: Request): boolean {
+  return method === "GET" || method === "HEAD";
+}
+
+async function receive(post: Post, request: Request): Promise<Response> {
+  const admitted = post.admit(request.headers);
+  if (admitted instanceof Answer) return responseOf(admitted);
+  return responseOf(post.answer(admitted, post.reads === "json" ? await readJson(request) : await request.bytes()));
+}
+
+async function readJson(request: Request): Promise<unknown> {
+  try {
+    return await request.json();
+  } catch {
+    return undefined;
+  }
+}
+
+function responseOf({ form, body }: Answer): Response {
+  return new Response(body, form);
+}
