@@ -1,10 +1,10 @@
 // A process that holds one server for tests, under Bun or Node: told over standard input what to do, a line of JSON at a time, and answers each with one.
 //
-// {"lookup": {…}} or {"probe": {…}} starts one -> {"port"}; {"now": seconds} sets its clock; {"stop": true} stops it. What went wrong -> {"error"}.
+// {"lookup": {…}} or {"probe": {…}} starts one -> {"port"}; {"now": seconds} sets its clock; {"drain": true} and {"stop": true} do as they say. What went wrong -> {"error"}.
 
 import { createInterface } from "node:readline";
 import { createKeyring, type Registry } from "../core/access/index.ts";
-import { startFront, type Server } from "../core/front/index.ts";
+import { startFront, type Front, type Server } from "../core/front/index.ts";
 import { startLookupServer } from "../core/lookup/index.ts";
 import { probeSite } from "./probeSite.ts";
 
@@ -23,25 +23,27 @@ interface Order {
   readonly lookup?: LookupOrder;
   readonly probe?: { readonly server: Server };
   readonly now?: number;
+  readonly drain?: true;
   readonly stop?: true;
 }
 
 const clock = { seconds: 0, nowMs: () => clock.seconds * 1000 };
-let server: { port: number; stop(): Promise<void> } | undefined;
+let server: Front | undefined;
 
-async function carryOut({ lookup, probe, now, stop }: Order): Promise<object> {
+async function carryOut({ lookup, probe, now, drain, stop }: Order): Promise<object> {
   if (lookup) {
     const { documentSecret, sessionSecret, now: startAt, ...settings } = lookup;
     clock.seconds = startAt;
     const [keyring, secret] = [createKeyring(Buffer.from(documentSecret, "hex")), Buffer.from(sessionSecret, "hex")];
-    server = startLookupServer({ ...settings, host: "127.0.0.1", keyring, sessionSecret: secret, clock, log: () => undefined });
+    server = startLookupServer({ ...settings, host: "127.0.0.1", isShared: false, keyring, sessionSecret: secret, clock, log: () => undefined });
     return { port: server.port };
   }
   if (probe) {
-    server = startFront(probe.server, probeSite((line) => console.error(line)), { host: "127.0.0.1", port: 0 });
+    server = startFront(probe.server, probeSite((line) => console.error(line)), { host: "127.0.0.1", port: 0, isShared: false });
     return { port: server.port };
   }
   if (now !== undefined) clock.seconds = now;
+  if (drain) server?.drain();
   if (stop) await server?.stop();
   return {};
 }

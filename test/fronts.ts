@@ -5,24 +5,31 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe } from "vitest";
 import { SERVERS, type Server } from "../core/front/index.ts";
+import { nodeCommand } from "../ops/node.ts";
 import { uwsHere } from "./uws/here.ts";
 
 const HOST = fileURLToPath(new URL("./frontHost.ts", import.meta.url));
 const uws = uwsHere();
 
+/** Describes something on every front; where a front can't be had, skipped with the reason. `environment` is what its processes need. */
+export function onEachServer(what: string, describeOn: (server: Server, environment: Readonly<Record<string, string>>) => void): void {
+  for (const server of SERVERS) {
+    const isMissing = server === "uws" && typeof uws === "string";
+    const name = `${what} on ${server}${isMissing ? ` (skipped: ${uws})` : ""}`;
+    describe.skipIf(isMissing)(name, () => describeOn(server, server === "uws" && typeof uws !== "string" ? uws.environment : {}));
+  }
+}
+
 /** Runs a contract on every front, each in a process that lives as long as its tests. */
 export function onEachFront(what: string, contract: (host: Omit<FrontHost, "end">, server: Server) => void): void {
-  for (const server of SERVERS) {
-    const missing = server === "uws" && typeof uws === "string" ? ` (skipped: ${uws})` : "";
-    describe.skipIf(missing !== "")(`${what} on ${server}${missing}`, () => {
-      let host: FrontHost;
-      beforeAll(() => {
-        host = startFrontHost(server);
-      });
-      afterAll(() => host.end());
-      contract({ order: (order) => host.order(order), logged: () => host.logged() }, server);
+  onEachServer(what, (server, environment) => {
+    let host: FrontHost;
+    beforeAll(() => {
+      host = startFrontHost(server, environment);
     });
-  }
+    afterAll(() => host.end());
+    contract({ order: (order) => host.order(order), logged: () => host.logged() }, server);
+  });
 }
 
 /** A process that holds one server at a time. */
@@ -35,10 +42,9 @@ interface FrontHost {
   end(): Promise<void>;
 }
 
-function startFrontHost(server: Server): FrontHost {
-  if (typeof uws === "string" && server === "uws") throw new Error(uws);
-  const on = server === "uws" && typeof uws !== "string" ? { node: [uws.node, "--disable-warning=ExperimentalWarning"], env: uws.environment } : { node: [process.execPath], env: {} };
-  const child = spawn(on.node[0]!, [...on.node.slice(1), HOST], { env: { ...process.env, ...on.env }, stdio: ["pipe", "pipe", "pipe"] });
+function startFrontHost(server: Server, environment: Readonly<Record<string, string>>): FrontHost {
+  const command = server === "uws" ? nodeCommand(environment["PATH"]) : [process.execPath];
+  const child = spawn(command[0]!, [...command.slice(1), HOST], { env: { ...process.env, ...environment }, stdio: ["pipe", "pipe", "pipe"] });
   const answers = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   let logged = "";
   child.stderr.setEncoding("utf8").on("data", (part: string) => (logged += part));

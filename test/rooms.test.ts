@@ -18,9 +18,9 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   "core/ingest": ["core/domain", "core/policy", "core/evidence", "core/entry", "core/access"],
   "core/explain": ["core/domain", "core/policy", "core/evidence", "core/access", "core/front"],
   "core/lookup": ["core/domain", "core/entry", "core/access", "core/front"],
-  bench: ["core/explain", "core/domain", "core/policy", "core/evidence", "core/entry", "core/access", "core/ingest", "core/lookup"],
+  bench: ["core/explain", "core/domain", "core/policy", "core/evidence", "core/entry", "core/access", "core/front", "core/ingest", "core/lookup"],
   loadtest: [],
-  ops: ["core/explain", "core/domain", "core/policy", "core/evidence", "core/entry", "core/access", "core/ingest", "core/lookup"],
+  ops: ["core/explain", "core/domain", "core/policy", "core/evidence", "core/entry", "core/access", "core/front", "core/ingest", "core/lookup"],
 };
 
 /** Libraries and calls that belong to files of one kind. */

@@ -65,7 +65,7 @@ export function startExplainServer({ host, port, evidenceFolder, registry, keyri
       failed: problemAnswer({ status: 500, title: "Internal error", detail: "the question could not be answered; please ask again" }),
       log,
     },
-    { host, port },
+    { host, port, isShared: false },
   );
   return {
     port: front.port,

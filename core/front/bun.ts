@@ -1,13 +1,26 @@
 // A site on Bun.serve.
 
-import { Answer, answerFrame, Closing, failure, GET_ONLY, GOING_AWAY, NO_UPGRADE, POST_ONLY, type Front, type FrontOptions, type Post, type Site, type Stream } from "./front.ts";
+import { Answer, answerFrame, Closing, failure, GET_ONLY, GOING_AWAY, MOVE, NO_UPGRADE, POST_ONLY, type Front, type FrontOptions, type Post, type Site, type Stream } from "./front.ts";
 
 /** Starts the server. @throws when the port is taken. */
-export function startBunFront(site: Site, { host, port }: FrontOptions): Front {
+export function startBunFront(site: Site, { host, port, isShared }: FrontOptions): Front {
+  let isDraining = false;
   const sockets = new Set<Bun.ServerWebSocket<Opened>>();
+
+  const responseOf = ({ form, body }: Answer): Response => {
+    if (!isDraining) return new Response(body, form);
+    return new Response(body, { status: form.status, headers: { ...form.headers, Connection: "close" } });
+  };
+  const receive = async (post: Post, request: Request): Promise<Response> => {
+    const admitted = post.admit(request.headers);
+    if (admitted instanceof Answer) return responseOf(admitted);
+    return responseOf(post.answer(admitted, post.reads === "json" ? await readJson(request) : await request.bytes()));
+  };
+
   const server = Bun.serve({
     hostname: host,
     port,
+    reusePort: isShared,
     routes: {
       ...mapped(site.posts, (post) => (request) => (request.method === "POST" ? receive(post, request) : responseOf(POST_ONLY))),
       ...mapped(site.pages, (page) => (request) => responseOf(isRead(request) ? page() : GET_ONLY)),
@@ -22,8 +35,9 @@ export function startBunFront(site: Site, { host, port }: FrontOptions): Front {
       maxPayloadLength: Math.max(0, ...Object.values(site.streams).map((s) => s.frameBytesMax)),
       backpressureLimit: Math.max(0, ...Object.values(site.streams).map((s) => s.unreadBytesMax)),
       closeOnBackpressureLimit: true,
-      open: (socket) => {
+      open(socket) {
         sockets.add(socket);
+        if (isDraining) socket.sendText(MOVE);
       },
       message(socket, frame) {
         const { stream, opened } = socket.data;
@@ -40,6 +54,10 @@ export function startBunFront(site: Site, { host, port }: FrontOptions): Front {
   });
   return {
     port: server.port ?? port,
+    drain() {
+      isDraining = true;
+      for (const socket of [...sockets]) socket.sendText(MOVE);
+    },
     async stop() {
       const stopped = server.stop();
       for (const socket of [...sockets]) socket.close(GOING_AWAY.code, GOING_AWAY.reason);
@@ -63,20 +81,10 @@ function isRead({ method }: Request): boolean {
   return method === "GET" || method === "HEAD";
 }
 
-async function receive(post: Post, request: Request): Promise<Response> {
-  const admitted = post.admit(request.headers);
-  if (admitted instanceof Answer) return responseOf(admitted);
-  return responseOf(post.answer(admitted, post.reads === "json" ? await readJson(request) : await request.bytes()));
-}
-
 async function readJson(request: Request): Promise<unknown> {
   try {
     return await request.json();
   } catch {
     return undefined;
   }
-}
-
-function responseOf({ form, body }: Answer): Response {
-  return new Response(body, form);
 }

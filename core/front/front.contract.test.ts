@@ -1,7 +1,7 @@
 // What every front promises, asked of each as a process of its own: bodies and heads as they were sent, answers whole and in order, faults contained, streams
 // that don't grow, an orderly stop.
 
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { onEachFront } from "../../test/fronts.ts";
 import { PROBE_FRAME_BYTES_MAX, PROBE_UNREAD_BYTES_MAX } from "../../test/probeSite.ts";
 import { frameBytes, rawConnection, requestText, upgradeText } from "../../test/rawHttp.ts";
@@ -218,12 +218,52 @@ onEachFront("the front", (host, server) => {
     });
   });
 
+  describe("a drain", () => {
+    beforeEach(async () => {
+      await host.order({ stop: true });
+      await start();
+    });
+    test("makes every answer the last one of its connection, and takes new ones", async () => {
+      const kept = await raw();
+      kept.write(requestText("POST", "/json", "1"));
+      expect(await kept.until((r) => r.endsWith('{"body":1}'))).not.toMatch(/connection: close/i);
+      await host.order({ drain: true });
+      kept.write(requestText("POST", "/json", "2"));
+      expect(await kept.until((r) => r.endsWith('{"body":2}'))).toMatch(/connection: close/i);
+      await kept.closed;
+      for (const request of [requestText("POST", "/echo", "x"), requestText("POST", "/large", "100000"), requestText("GET", "/page"), requestText("GET", "/none"), requestText("HEAD", "/page"), requestText("POST", "/json", "", { "X-Refuse": "1" })]) {
+        const fresh = await raw();
+        fresh.write(request);
+        await fresh.closed;
+        expect(fresh.received()).toMatch(/^HTTP\/1\.1 \d+ [^]*connection: close/i);
+      }
+    });
+    test("tells streams to move, old and new ones, and answers their frames", async () => {
+      const connect = async (): Promise<{ told: unknown[]; socket: WebSocket }> => {
+        const socket = new WebSocket(url("/stream").replace("http", "ws"));
+        socket.binaryType = "arraybuffer";
+        const told: unknown[] = [];
+        socket.onmessage = ({ data }) => void told.push(typeof data === "string" ? data : new Uint8Array(data as ArrayBuffer)[0]);
+        await new Promise((resolve) => (socket.onopen = resolve));
+        return { told, socket };
+      };
+      const before = await connect();
+      await host.order({ drain: true });
+      const after = await connect();
+      for (const { told, socket } of [before, after]) {
+        await expect.poll(() => told).toEqual(["move"]);
+        socket.send(Uint8Array.of(9));
+        await expect.poll(() => told).toEqual(["move", 9]);
+        socket.close();
+      }
+    });
+  });
+
   describe("a stop", () => {
     beforeEach(async () => {
       await host.order({ stop: true });
       await start();
     });
-    afterAll(start);
     test("finishes the request that is under way; then nobody listens", async () => {
       const [connection, idle] = [await raw(), await raw()];
       idle.write(requestText("GET", "/page"));

@@ -60,6 +60,8 @@ export class Closing {
 }
 
 export const GOING_AWAY = new Closing(1001, "this server ends: open another stream");
+/** The text that a stream is told when it drains: open another one, send nothing more here, and close when the last answer has come. */
+export const MOVE = "move";
 
 /** A WebSocket. Who doesn't read its answers is cut off when more than `unreadBytesMax` of them wait. */
 export interface Stream {
@@ -96,11 +98,18 @@ export interface FrontOptions {
   readonly host: string;
   /** 0: any free one. */
   readonly port: number;
+  /** Whether other processes may listen on it too, each taking its share of the connections. */
+  readonly isShared: boolean;
 }
 
 /** A server that is listening. */
 export interface Front {
   readonly port: number;
+  /**
+   * From now on every answer is the last one of its connection, and says so; streams are told to move. For a process whose place another one has taken: new
+   * connections are still taken.
+   */
+  drain(): void;
   /** Takes no more connections, answers the requests that have begun to come in, closes all others and the streams. */
   stop(): Promise<void>;
 }

@@ -7,7 +7,7 @@
 import { STATUS_CODES } from "node:http";
 import { createRequire } from "node:module";
 import { setImmediate } from "node:timers/promises";
-import { Answer, answerFrame, Closing, failure, GET_ONLY, GOING_AWAY, NO_UPGRADE, POST_ONLY, type Form, type Front, type FrontOptions, type Head, type Post, type Site, type Stream } from "./front.ts";
+import { Answer, answerFrame, Closing, failure, GET_ONLY, GOING_AWAY, MOVE, NO_UPGRADE, POST_ONLY, type Form, type Front, type FrontOptions, type Head, type Post, type Site, type Stream } from "./front.ts";
 import type { Uws, UwsApp, UwsRequest, UwsResponse, UwsSocket } from "./uwsTypes.ts";
 
 /** How to get what is missing: its author publishes nowhere else. */
@@ -21,7 +21,7 @@ export class FrontError extends Error {
 }
 
 /** Starts the server. @throws when the port is taken, FrontError when the library is not installed or does not load. */
-export function startUwsFront(site: Site, { host, port }: FrontOptions): Front {
+export function startUwsFront(site: Site, { host, port, isShared }: FrontOptions): Front {
   const uws = loadLibrary();
   const app = uws.App();
   const desk = new Desk(site);
@@ -42,7 +42,7 @@ export function startUwsFront(site: Site, { host, port }: FrontOptions): Front {
   app.any("/*", (res, req) => desk.tell(res, req, () => site.notFound));
 
   let listening: object | undefined;
-  app.listen(host, port, uws.LIBUS_LISTEN_EXCLUSIVE_PORT, (socket) => {
+  app.listen(host, port, isShared ? 0 : uws.LIBUS_LISTEN_EXCLUSIVE_PORT, (socket) => {
     if (socket) listening = socket;
   });
   if (!listening) throw Object.assign(new Error(`${host}:${port} can't be listened on`), { code: "EADDRINUSE" });
@@ -54,7 +54,7 @@ export function startUwsFront(site: Site, { host, port }: FrontOptions): Front {
   };
   // Once: the library would close what is no longer there, and crash.
   let stopped: Promise<void> | undefined;
-  return { port: uws.us_socket_local_port(socket), stop: () => (stopped ??= stop()) };
+  return { port: uws.us_socket_local_port(socket), drain: () => desk.drain(), stop: () => (stopped ??= stop()) };
 }
 
 function loadLibrary(): Uws {
@@ -79,6 +79,7 @@ class Desk {
   readonly #sockets = new Set<UwsSocket<Opened>>();
   /** Requests whose body is not all there, or whose answer is not all gone. */
   #underWay = 0;
+  #isDraining = false;
   #onIdle: (() => void) | undefined;
 
   constructor(site: Site) {
@@ -88,7 +89,7 @@ class Desk {
   receive(post: Post, res: UwsResponse, req: UwsRequest): void {
     const admitted = this.#tried(() => post.admit(this.#head.of(req)));
     if (admitted instanceof Answer) {
-      send(res, admitted);
+      this.#send(res, admitted);
       return;
     }
     this.#underWay++;
@@ -102,15 +103,15 @@ class Desk {
       }
       const body = parts ? Buffer.concat([...parts, bytes]) : bytes;
       const answered = this.#tried(() => post.answer(admitted, post.reads === "json" ? this.#parsed(body) : body));
-      res.cork(() => send(res, answered, () => this.#ended()));
+      res.cork(() => this.#send(res, answered, () => this.#ended()));
     });
   }
 
   /** Answers from the head alone. */
   tell(res: UwsResponse, req: UwsRequest, answer: (head: Head) => Answer): void {
     const answered = this.#tried(() => answer(this.#head.of(req)));
-    if (req.getMethod() !== "head") send(res, answered);
-    else writeForm(res, answered.form).endWithoutBody(Buffer.byteLength(answered.body));
+    if (req.getMethod() !== "head") this.#send(res, answered);
+    else writeForm(res, answered.form).endWithoutBody(Buffer.byteLength(answered.body), this.#isDraining);
   }
 
   addStream(app: UwsApp, path: string, stream: Stream): void {
@@ -120,11 +121,12 @@ class Desk {
       closeOnBackpressureLimit: true,
       upgrade: (res, req, context) => {
         const opened = this.#tried(() => stream.open(this.#head.of(req)));
-        if (opened instanceof Answer) send(res, opened);
+        if (opened instanceof Answer) this.#send(res, opened);
         else res.upgrade({ opened }, req.getHeader("sec-websocket-key"), req.getHeader("sec-websocket-protocol"), req.getHeader("sec-websocket-extensions"), context);
       },
       open: (socket) => {
         this.#sockets.add(socket);
+        if (this.#isDraining) socket.send(MOVE, false);
       },
       message: (socket, frame, isBinary) => {
         const answered = answerFrame(this.#site, stream, socket.getUserData().opened, isBinary ? new Uint8Array(frame) : null);
@@ -142,6 +144,30 @@ class Desk {
     for (const socket of [...this.#sockets]) socket.end(GOING_AWAY.code, GOING_AWAY.reason);
     if (this.#underWay > 0) await new Promise<void>((resolve) => (this.#onIdle = resolve));
     await setImmediate(); // what has been written in this turn leaves at its end
+  }
+
+  drain(): void {
+    this.#isDraining = true;
+    for (const socket of [...this.#sockets]) socket.send(MOVE, false);
+  }
+
+  /** `onSent` is told when all of it is with the kernel. */
+  #send(res: UwsResponse, { form, body }: Answer, onSent?: () => void): void {
+    writeForm(res, form);
+    const isLast = this.#isDraining;
+    if (typeof body === "string" || body.length < PARTS_FROM_BYTES || isLast || !onSent) {
+      res.end(body, isLast);
+      onSent?.();
+      return;
+    }
+    const start = res.getWriteOffset();
+    const sendFrom = (at: number): boolean => {
+      const [isTaken, isDone] = res.tryEnd(body.subarray(at), body.length);
+      if (isDone) onSent();
+      return isTaken;
+    };
+    res.onWritable((offset) => sendFrom(offset - start));
+    sendFrom(0);
   }
 
   #tried<Value>(call: () => Value): Value | Answer {
@@ -177,24 +203,6 @@ class BorrowedHead implements Head {
   get(name: string): string {
     return this.#request!.getHeader(name);
   }
-}
-
-/** `onSent` is told when all of it is with the kernel. */
-function send(res: UwsResponse, { form, body }: Answer, onSent?: () => void): void {
-  writeForm(res, form);
-  if (typeof body === "string" || body.length < PARTS_FROM_BYTES || !onSent) {
-    res.end(body);
-    onSent?.();
-    return;
-  }
-  const start = res.getWriteOffset();
-  const sendFrom = (at: number): boolean => {
-    const [isTaken, isDone] = res.tryEnd(body.subarray(at), body.length);
-    if (isDone) onSent();
-    return isTaken;
-  };
-  res.onWritable((offset) => sendFrom(offset - start));
-  sendFrom(0);
 }
 
 function writeForm(res: UwsResponse, { status, headers }: Form): UwsResponse {

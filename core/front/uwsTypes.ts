@@ -28,8 +28,8 @@ export interface UwsRequest {
 export interface UwsResponse {
   writeStatus(status: string): UwsResponse;
   writeHeader(name: string, value: string): UwsResponse;
-  end(body: string | Uint8Array): UwsResponse;
-  endWithoutBody(reportedBytes: number): UwsResponse;
+  end(body: string | Uint8Array, closesConnection: boolean): UwsResponse;
+  endWithoutBody(reportedBytes: number, closesConnection: boolean): UwsResponse;
   /** @returns whether all of it was taken, and whether the response is complete. */
   tryEnd(part: Uint8Array, totalBytes: number): [boolean, boolean];
   getWriteOffset(): number;
@@ -41,7 +41,7 @@ export interface UwsResponse {
 }
 
 export interface UwsSocket<Data> {
-  send(message: Uint8Array, isBinary: boolean): number;
+  send(message: Uint8Array | string, isBinary: boolean): number;
   /** Closes with a code. */
   end(code: number, reason: string): void;
   getUserData(): Data;

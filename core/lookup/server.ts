@@ -4,7 +4,7 @@
 import type { Clock } from "../domain/index.ts";
 import { createCodes, createSessions, type Keyring, type Registry } from "../access/index.ts";
 import { openEntryReader } from "../entry/index.ts";
-import { startFront, type Server } from "../front/index.ts";
+import { startFront, type Front, type Server } from "../front/index.ts";
 import { healthPages } from "./health.ts";
 import { createLook } from "./look.ts";
 import { createMetrics } from "./metrics.ts";
@@ -16,6 +16,8 @@ export interface LookupSettings {
   readonly server: Server;
   readonly host: string;
   readonly port: number;
+  /** Whether other lookup processes listen on it too. */
+  readonly isShared: boolean;
   readonly entriesFolder: string;
   readonly registry: Registry;
   readonly keyring: Keyring;
@@ -27,8 +29,8 @@ export interface LookupSettings {
 /** How often the venues' rules are read anew. */
 const VENUES_MS = 1000;
 
-/** Starts the server. @throws when the port is taken, or there are no entries yet. @returns its port, and how to stop it. */
-export function startLookupServer({ server, host, port, entriesFolder, registry, keyring, sessionSecret, clock, log }: LookupSettings): { port: number; stop(): Promise<void> } {
+/** Starts the server. @throws when the port is taken, or there are no entries yet. */
+export function startLookupServer({ server, host, port, isShared, entriesFolder, registry, keyring, sessionSecret, clock, log }: LookupSettings): Front {
   const entries = openEntryReader(entriesFolder);
   const metrics = createMetrics();
   let venues = compileVenues(entries.venueRules());
@@ -38,11 +40,11 @@ export function startLookupServer({ server, host, port, entriesFolder, registry,
     if (!venues.has(venue)) log(`device ${name} stands at a venue of the kind "${venue}", of which the rules in force say nothing: it will be answered no-policy`);
   }
   const site = createSite({ look: createLook(parts), recordLook: createRecordLook(parts), sessions: createSessions(registry, sessionSecret, clock), codes, keyring, clock, metrics, log });
-  const front = startFront(server, { ...site, pages: healthPages(entries, clock, metrics) }, { host, port });
+  const front = startFront(server, { ...site, pages: healthPages(entries, clock, metrics) }, { host, port, isShared });
   // The rules may change while we run; the worker writes them beside the entries.
   const timer = setInterval(() => (venues = compileVenues(entries.venueRules())), VENUES_MS);
   return {
-    port: front.port,
+    ...front,
     async stop() {
       clearInterval(timer);
       await front.stop();

@@ -20,8 +20,7 @@ const STAMP = join(BIN, "prepared");
 const GLIBC_MIN = [2, 38] as const;
 
 export interface UwsHere {
-  /** A Node that loads uWebSockets.js in this environment; it stands first on its path. */
-  readonly node: string;
+  /** With this the first Node on the path is one that loads uWebSockets.js. */
   readonly environment: Readonly<Record<"PATH" | "NODE_PATH", string>>;
 }
 
@@ -37,7 +36,7 @@ export function uwsHere(say: (line: string) => void = () => undefined): UwsHere 
       return error.message;
     }
   }
-  return { node: join(BIN, "node"), environment: { PATH: `${BIN}${delimiter}${path}`, NODE_PATH: MODULES } };
+  return { environment: { PATH: `${BIN}${delimiter}${path}`, NODE_PATH: MODULES } };
 }
 
 function isPrepared(pins: string): boolean {
