@@ -11,10 +11,12 @@ export function startBunFront(site: Site, { host, port, isShared }: FrontOptions
     if (!isDraining) return new Response(body, form);
     return new Response(body, { status: form.status, headers: { ...form.headers, Connection: "close" } });
   };
-  const receive = async (post: Post, request: Request): Promise<Response> => {
+  const answerBody = async (post: Post, admitted: object, request: Request): Promise<Response> =>
+    responseOf(post.answer(admitted, post.reads === "json" ? await readJson(request) : await request.bytes()));
+  // What needs no body is answered without a promise: that takes less time.
+  const receive = (post: Post, request: Request): Response | Promise<Response> => {
     const admitted = post.admit(request.headers);
-    if (admitted instanceof Answer) return responseOf(admitted);
-    return responseOf(post.answer(admitted, post.reads === "json" ? await readJson(request) : await request.bytes()));
+    return admitted instanceof Answer ? responseOf(admitted) : answerBody(post, admitted, request);
   };
 
   const server = Bun.serve({
