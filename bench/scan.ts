@@ -40,7 +40,7 @@ export const scan = {
       await city.stop();
       const loadMs = await loadEntries(join(folder, "entries"), readFileSync(join(folder, "secrets", "document.key")), count, now(clock), progress);
       const cli = fileURLToPath(new URL("../ops/cli.ts", import.meta.url));
-      const lookup = await startChild(children, [process.execPath, cli, "lookup", "--data", folder, "--lookup-port", "0"]);
+      const lookup = await startChild(children, [process.execPath, cli, "lookup-process", "--data", folder, "--lookup-port", "0"]);
       const bare = await startChild(children, [process.execPath, fileURLToPath(new URL("./peers/bare.ts", import.meta.url)), "0"]);
       const token = await openSession(lookup.port, folder, clock);
       const script = writeScript(folder, count, token);

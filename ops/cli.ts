@@ -1,10 +1,12 @@
 // The command line: finds the command, reads the settings, says what went wrong in one line.
 
 import { RegistryError } from "../core/access/index.ts";
+import { FrontError } from "../core/front/index.ts";
 import { FEEDS } from "../core/ingest/index.ts";
 import { ServiceError, UnreachableError } from "./client.ts";
 import { explain, scan, session } from "./commands/ask.ts";
 import { importFile, signDelivery } from "./commands/deliver.ts";
+import { reloadLookup, runLookup } from "./commands/lookup.ts";
 import { changes, decide, policy } from "./commands/policy.ts";
 import { runRole, type Role } from "./commands/roles.ts";
 import { helpOf, helpOfAll, type CommandHelp } from "./help.ts";
@@ -22,7 +24,7 @@ interface Command extends CommandHelp {
   readonly run: (words: readonly string[], settings: Settings) => Promise<unknown>;
 }
 
-const SERVICE = ["data", "redis", "host", "lookupPort", "ingestPort", "explainPort", "gainShareMax", "lossShareMax", "batchBytesMax"] as const;
+const SERVICE = ["data", "redis", "host", "lookupPort", "lookupProcesses", "server", "ingestPort", "explainPort", "gainShareMax", "lossShareMax", "batchBytesMax"] as const;
 const feeds = `Feeds: ${FEEDS.join(", ")}`;
 const document = 'The document comes on standard input: a resident ID\'s number, or {"type": …, "number": …}';
 
@@ -74,7 +76,15 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   sign: { form: "sign FEED BATCH-ID", use: "headers that sign the delivery on standard input, for curl", notes: [feeds], words: 2, settings: ["data"], run: (words, settings) => signDelivery(words, settings, say) },
   ingest: role("ingest", ["data", "redis", "host", "ingestPort", "batchBytesMax"]),
   worker: role("worker", ["data", "redis", "gainShareMax", "lossShareMax"]),
-  lookup: role("lookup", ["data", "host", "lookupPort"]),
+  lookup: {
+    form: "lookup",
+    use: "the lookup processes of one port alone; with --reload, replaces those that run",
+    notes: ["With --reload connections go to new processes, the old ones answer what is under way and end. A lookup is named by its port when several run on the folder."],
+    words: 0,
+    settings: ["data", "host", "lookupPort", "lookupProcesses", "server", "reload"],
+    run: (_, settings) => (settings.reload ? reloadLookup : runLookup)(settings, say),
+  },
+  "lookup-process": role("lookup-process", ["data", "host", "lookupPort", "server"]),
   explanations: role("explanations", ["data", "host", "explainPort"]),
 };
 
@@ -106,6 +116,6 @@ async function main(): Promise<number> {
 }
 
 /** Faults that whoever typed the command can mend: their message is enough. */
-const KNOWN_FAULTS = [UsageError, SuperviseError, ServiceError, UnreachableError, RegistryError];
+const KNOWN_FAULTS = [UsageError, SuperviseError, ServiceError, UnreachableError, RegistryError, FrontError];
 
 process.exit(await main());

@@ -4,14 +4,17 @@
 import { cpus } from "node:os";
 
 const cores = cpus().length;
-const canChoose = cores > 1 && Bun.which("taskset") !== null;
+
+function canChoose(): boolean {
+  return cores > 1 && Bun.which("taskset") !== null;
+}
 
 /** In front of the command of a gates' server. */
 export function onGateCores(): string[] {
-  return canChoose ? ["taskset", "-c", `0-${cores - 2}`] : [];
+  return canChoose() ? ["taskset", "-c", `0-${cores - 2}`] : [];
 }
 
 /** Moves this process, with all its threads, to the core that gates don't use. */
 export function leaveGateCores(): void {
-  if (canChoose) Bun.spawnSync(["taskset", "-a", "-c", "-p", String(cores - 1), String(process.pid)], { stdout: "ignore", stderr: "ignore" });
+  if (canChoose()) Bun.spawnSync(["taskset", "-a", "-c", "-p", String(cores - 1), String(process.pid)], { stdout: "ignore", stderr: "ignore" });
 }

@@ -2,7 +2,7 @@
 // Promises: made with access for its owner alone; one service at a time; a demo's folder never turns into a real one or back.
 
 import { randomBytes } from "node:crypto";
-import { accessSync, constants, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { createDeviceKey, readRegistry, type RegistryFile } from "../core/access/index.ts";
 import { OPERATOR_FEEDS } from "../core/ingest/index.ts";
@@ -205,6 +205,28 @@ export function readRun(folder: DataFolder): RunState | undefined {
   if (!existsSync(file)) return undefined;
   const run = JSON.parse(readFileSync(file, "utf8")) as RunState;
   return isService(run.pid) ? run : undefined;
+}
+
+/** What the lookup of a port says of itself, for whoever wants its processes replaced. */
+export interface LookupState {
+  readonly pid: number;
+  readonly port: number;
+  /** How often that has been asked for and done, or not done. */
+  readonly reloads: number;
+  /** Why it was not done the last time. */
+  readonly failure: string | null;
+}
+
+export function writeLookup(folder: DataFolder, state: LookupState): void {
+  writePrivate(join(folder.path, `lookup-${state.port}.json`), JSON.stringify(state));
+}
+
+/** The lookups that run on this folder. */
+export function readLookups(folder: DataFolder): LookupState[] {
+  return readdirSync(folder.path)
+    .filter((name) => /^lookup-\d+\.json$/.test(name))
+    .map((name) => JSON.parse(readFileSync(join(folder.path, name), "utf8")) as LookupState)
+    .filter(({ pid }) => isService(pid));
 }
 
 /** Whether a process lives and is one of ours: after a reboot its number may be somebody else's. */

@@ -2,12 +2,15 @@
 // Promises: a value that can't be used is refused with its name, its fault and what to do; unknown options are refused.
 
 import { mayHoldNumber, parseInstant, type Instant } from "../core/domain/index.ts";
+import type { Server } from "../core/front/index.ts";
 
 export interface Settings {
   readonly data: string;
   readonly redis: string | null;
   readonly host: string;
   readonly lookupPort: number;
+  readonly lookupProcesses: number;
+  readonly server: Server;
   readonly ingestPort: number;
   readonly explainPort: number;
   readonly batchBytesMax: number;
@@ -16,6 +19,7 @@ export interface Settings {
   readonly at: Instant | null;
   readonly language: "zh" | "en";
   readonly ground: string | null;
+  readonly reload: boolean;
   readonly history: boolean;
   readonly now: Instant | null;
   readonly holders: number;
@@ -43,6 +47,8 @@ const integer =
 
 const share = (value: string): number | undefined => (/^(0(\.\d{1,6})?|1(\.0{1,6})?)$/.test(value) ? Number(value) : undefined);
 
+const yes = (value: string): boolean | undefined => (value === "" ? false : value === "yes" ? true : undefined);
+
 /** The table of all settings; the README's is checked against it. */
 export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Name]> } = {
   data: { option: "data", variable: "FANGXING_DATA", initial: "./data", meaning: "folder that holds everything the service keeps", form: "a path that holds nobody's document or phone number", read: (value) => (value === "" || mayHoldNumber(value, "id") ? undefined : value) },
@@ -56,6 +62,22 @@ export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Nam
   },
   host: { option: "host", variable: "FANGXING_HOST", initial: "127.0.0.1", meaning: "address that the servers listen on", form: "an address or a host name", read: text },
   lookupPort: { option: "lookup-port", variable: "FANGXING_LOOKUP_PORT", initial: "8080", meaning: "port of the lookup server; 0: any free one", form: "a port from 0 to 65535", read: integer(0, 65_535) },
+  lookupProcesses: {
+    option: "lookup-processes",
+    variable: "FANGXING_LOOKUP_PROCESSES",
+    initial: "1",
+    meaning: "how many lookup processes share that port",
+    form: "a number from 1 to 64",
+    read: integer(1, 64),
+  },
+  server: {
+    option: "server",
+    variable: "FANGXING_SERVER",
+    initial: "bun",
+    meaning: "what the lookup processes run on: bun, or uws (uWebSockets.js on Node 22.18 or newer)",
+    form: "bun or uws",
+    read: (value) => (value === "bun" || value === "uws" ? value : undefined),
+  },
   ingestPort: { option: "ingest-port", variable: "FANGXING_INGEST_PORT", initial: "8081", meaning: "port of the ingest API; 0: any free one", form: "a port from 0 to 65535", read: integer(0, 65_535) },
   explainPort: { option: "explain-port", variable: "FANGXING_EXPLAIN_PORT", initial: "8082", meaning: "port of the explanations' server; 0: any free one", form: "a port from 0 to 65535", read: integer(0, 65_535) },
   gainShareMax: {
@@ -98,6 +120,15 @@ export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Nam
     form: "some words",
     read: (value) => (value === "" ? null : value),
   },
+  reload: {
+    option: "reload",
+    variable: "FANGXING_RELOAD",
+    initial: "",
+    meaning: "lookup only: replaces the processes of the lookup that runs on this folder, without losing a scan",
+    form: "yes or empty",
+    alone: "yes",
+    read: yes,
+  },
   history: {
     option: "history",
     variable: "FANGXING_HISTORY",
@@ -105,7 +136,7 @@ export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Nam
     meaning: "import only: what the file says counts as known since it was published or recorded, not since now",
     form: "yes or empty",
     alone: "yes",
-    read: (value) => (value === "" ? false : value === "yes" ? true : undefined),
+    read: yes,
   },
   batchBytesMax: {
     option: "batch-bytes-max",
@@ -163,6 +194,8 @@ export function readSettings(words: readonly string[], environment: Readonly<Rec
     redis: read(SETTINGS.redis),
     host: read(SETTINGS.host),
     lookupPort: read(SETTINGS.lookupPort),
+    lookupProcesses: read(SETTINGS.lookupProcesses),
+    server: read(SETTINGS.server),
     ingestPort: read(SETTINGS.ingestPort),
     explainPort: read(SETTINGS.explainPort),
     batchBytesMax: read(SETTINGS.batchBytesMax),
@@ -171,6 +204,7 @@ export function readSettings(words: readonly string[], environment: Readonly<Rec
     at: read(SETTINGS.at),
     language: read(SETTINGS.language),
     ground: read(SETTINGS.ground),
+    reload: read(SETTINGS.reload),
     history: read(SETTINGS.history),
     now: read(SETTINGS.now),
     holders: read(SETTINGS.holders),

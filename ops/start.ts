@@ -7,7 +7,6 @@ import { incompleteRules } from "../core/policy/index.ts";
 import { createClient, httpUrl } from "./client.ts";
 import { onGateCores } from "./cores.ts";
 import { packInForce } from "./commands/policy.ts";
-import type { Role } from "./commands/roles.ts";
 import {
   claimForDemo,
   claimForService,
@@ -63,15 +62,18 @@ async function bringUp(settings: Settings, folder: DataFolder, state: FolderStat
     REDIS_URL: redisUrl,
     FANGXING_HOST: settings.host,
     FANGXING_LOOKUP_PORT: String(settings.lookupPort),
+    FANGXING_LOOKUP_PROCESSES: String(settings.lookupProcesses),
+    FANGXING_SERVER: settings.server,
     FANGXING_INGEST_PORT: String(settings.ingestPort),
     FANGXING_EXPLAIN_PORT: String(settings.explainPort),
     FANGXING_BATCH_BYTES_MAX: String(settings.batchBytesMax),
     FANGXING_GAIN_SHARE_MAX: String(settings.gainShareMax),
     FANGXING_LOSS_SHARE_MAX: String(settings.lossShareMax),
+    FANGXING_RELOAD: "",
     FANGXING_AT: "",
     FANGXING_NOW: "",
   };
-  const role = async (name: Role): Promise<number> => {
+  const role = async (name: "ingest" | "worker" | "lookup" | "explanations"): Promise<number> => {
     const command = [...(name === "lookup" ? onGateCores() : []), process.execPath, fileURLToPath(new URL("./cli.ts", import.meta.url)), name];
     return Number(await supervisor.start({ name, command, environment }));
   };

@@ -17,6 +17,10 @@ export interface ChildPlan {
 export interface Supervisor {
   /** Starts a child and waits until it is ready. @returns what followed the word `ready` in its line. @throws SuperviseError when it ends before. */
   start(plan: ChildPlan): Promise<string>;
+  /** Starts none again from now on, and says a line to each on its standard input. */
+  retire(line: string): void;
+  /** The processes of the children that live. */
+  pids(): number[];
   /** Stops the children, the last one started first. */
   stop(): Promise<void>;
 }
@@ -91,7 +95,14 @@ export function createSupervisor(say: (line: string) => void): Supervisor {
     });
   };
 
+  const living = (): ChildProcess[] => children.map((child) => child.process).filter((child) => child.exitCode === null && child.signalCode === null && child.pid !== undefined);
+
   return {
+    retire(line) {
+      isStopping = true;
+      for (const child of living()) child.stdin?.write(`${line}\n`);
+    },
+    pids: () => living().map((child) => child.pid!),
     async start(plan) {
       const { process: first, ready } = launch(plan);
       const child = { plan, process: first, deathsMs: [] };
@@ -102,8 +113,7 @@ export function createSupervisor(say: (line: string) => void): Supervisor {
     },
     async stop() {
       isStopping = true;
-      for (const { process: child } of children.toReversed()) {
-        if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) continue;
+      for (const child of living().toReversed()) {
         const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
         child.kill("SIGTERM");
         const killer = setTimeout(() => child.kill("SIGKILL"), STOP_MS_MAX);

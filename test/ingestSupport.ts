@@ -26,7 +26,8 @@ export const NOW = instant("2022-06-09T07:30:00+08:00");
 /** Bounds are for machines that are slow, never for what is right. */
 export const PATIENCE = { timeout: 50_000, interval: 10 };
 
-export const keyring = createKeyring(Buffer.alloc(32, 7));
+export const DOCUMENT_SECRET = Buffer.alloc(32, 7);
+export const keyring = createKeyring(DOCUMENT_SECRET);
 export const pack = beijingPack();
 
 export function instant(text: string): Instant {

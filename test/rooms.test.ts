@@ -14,19 +14,21 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   "core/evidence": ["core/domain"],
   "core/entry": ["core/domain"],
   "core/access": ["core/domain"],
+  "core/front": ["core/domain", "core/access"],
   "core/ingest": ["core/domain", "core/policy", "core/evidence", "core/entry", "core/access"],
-  "core/explain": ["core/domain", "core/policy", "core/evidence", "core/access"],
-  "core/lookup": ["core/domain", "core/entry", "core/access"],
-  bench: ["core/explain", "core/domain", "core/policy", "core/evidence", "core/entry", "core/access", "core/ingest", "core/lookup"],
+  "core/explain": ["core/domain", "core/policy", "core/evidence", "core/access", "core/front"],
+  "core/lookup": ["core/domain", "core/entry", "core/access", "core/front"],
+  bench: ["core/explain", "core/domain", "core/policy", "core/evidence", "core/entry", "core/access", "core/front", "core/ingest", "core/lookup"],
   loadtest: [],
-  ops: ["core/explain", "core/domain", "core/policy", "core/evidence", "core/entry", "core/access", "core/ingest", "core/lookup"],
+  ops: ["core/explain", "core/domain", "core/policy", "core/evidence", "core/entry", "core/access", "core/front", "core/ingest", "core/lookup"],
 };
 
 /** Libraries and calls that belong to files of one kind. */
 const KEPT: readonly { readonly what: string; readonly found: RegExp; readonly files: RegExp }[] = [
   { what: "lmdb", found: /["']lmdb["']/, files: /^core\/entry\/store\.ts$|^core\/evidence\/(store|regions|holders|changes)\.ts$|^core\/ingest\/inbox\.ts$/ },
   { what: "bullmq", found: /["']bullmq["']/, files: /^core\/ingest\/queue\.ts$/ },
-  { what: "Bun.serve", found: /Bun\.serve\(/, files: /^core\/(ingest|lookup|explain)\/server\.ts$|^bench\/peers\// },
+  { what: "Bun.serve", found: /Bun\.serve\(/, files: /^core\/front\/bun\.ts$|^core\/ingest\/server\.ts$|^bench\/peers\// },
+  { what: "uWebSockets.js", found: /["']uWebSockets\.js["']/, files: /^core\/front\/uws\.ts$/ },
   { what: "Date.now", found: /Date\.now\(|new Date\(\)/, files: /^core\/domain\/clock\.ts$/ },
 ];
 

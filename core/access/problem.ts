@@ -14,7 +14,11 @@ export interface Problem {
   readonly errors?: readonly RowFault[];
 }
 
-export function problemResponse({ status, title, detail, errors }: Problem, headers: Record<string, string> = {}): Response {
-  const body = { type: "about:blank", title, status, detail, ...(errors ? { errors } : {}) };
-  return new Response(`${JSON.stringify(body)}\n`, { status, headers: { "Content-Type": "application/problem+json", ...headers } });
+/** The body of a refusal. */
+export function problemText({ status, title, detail, errors }: Problem): string {
+  return `${JSON.stringify({ type: "about:blank", title, status, detail, ...(errors ? { errors } : {}) })}\n`;
+}
+
+export function problemResponse(problem: Problem, headers: Record<string, string> = {}): Response {
+  return new Response(problemText(problem), { status: problem.status, headers: { "Content-Type": "application/problem+json", ...headers } });
 }

@@ -1,10 +1,11 @@
 // The explanations' server: a process of its own, so that nobody's question stands in a gate's queue.
 // Promises: only staff and kiosks may ask, gates may not; a past decision only staff; numbers never leave memory; an answer is never kept by anybody on the way.
-// Not here: what is said (policy), the holder's own query without a helper (it needs a proof of identity).
+// Not here: HTTP (front), what is said (policy), the holder's own query without a helper (it needs a proof of identity).
 
 import { formatInstant, isRefusal, maskNumber, now, parseDocument, parseInstant, repeatableName, type Clock, type Instant, type Refusal } from "../domain/index.ts";
-import { createSessions, problemResponse, type Keyring, type Problem, type Registry } from "../access/index.ts";
+import { createSessions, type Keyring, type Registry, type Session } from "../access/index.ts";
 import { openEvidenceReader } from "../evidence/index.ts";
+import { bearerOf, isTooLarge, jsonAnswer, jsonPost, problemAnswer, startFront, textAnswer, type Answer } from "../front/index.ts";
 import type { Explanation, FlagExplanation } from "../policy/index.ts";
 import { createExplainer, ExplainError } from "./explainer.ts";
 
@@ -29,47 +30,47 @@ export function startExplainServer({ host, port, evidenceFolder, registry, keyri
 
   const limits = createLimits();
 
-  const handle = async (request: Request): Promise<Response> => {
-    const authorization = request.headers.get("authorization") ?? "";
-    const session = authorization.startsWith("Bearer ") ? sessions.find(authorization.slice(7), now(clock)) : undefined;
-    if (!session) return problemResponse(NO_SESSION);
-    if (session.device.class === "gate") return problemResponse(NOT_FOR_GATES);
-    const waitS = limits.wait(session.device.name, now(clock));
-    if (waitS > 0) return problemResponse(TOO_MANY, { "Retry-After": String(waitS) });
-    const length = request.headers.get("content-length");
-    if (length === null || Number(length) > BODY_BYTES_MAX) return problemResponse(BODY_TOO_LARGE);
-    const question = readQuestion(await request.json().catch(() => undefined));
-    if (isRefusal(question)) return refused(question);
-    if (question.at !== null && session.device.class !== "staff") return problemResponse(NO_PAST);
-    const document = parseDocument(question.document);
-    if (isRefusal(document)) return refused(document);
-    try {
-      const explanation = explainer.explain(keyring.documentKey(document), question.at, now(clock));
-      return Response.json(answerOf(explanation, maskNumber(document.number)), { headers: { "Cache-Control": "no-store" } });
-    } catch (error) {
-      if (error instanceof ExplainError) return refused({ field: "at", reason: error.message });
-      throw error;
-    }
-  };
-
-  const server = Bun.serve({
-    hostname: host,
-    port,
-    routes: {
-      "/v1/explanations": (request) => (request.method === "POST" ? handle(request) : problemResponse(METHOD_PROBLEM, { Allow: "POST" })),
-      "/healthz": () => new Response("ok\n"),
-      "/readyz": () => new Response("ready\n"),
+  const explanations = jsonPost<Session>({
+    admit(head) {
+      const session = sessions.find(bearerOf(head), now(clock));
+      if (!session) return NO_SESSION;
+      if (session.device.class === "gate") return NOT_FOR_GATES;
+      const waitS = limits.wait(session.device.name, now(clock));
+      if (waitS > 0) return problemAnswer(TOO_MANY, { "Retry-After": String(waitS) });
+      return isTooLarge(head, BODY_BYTES_MAX) ? BODY_TOO_LARGE : session;
     },
-    fetch: () => problemResponse({ status: 404, title: "Not found", detail: "there is POST /v1/explanations" }),
-    error(error) {
-      log(`an explanation failed: ${error.message}`);
-      return problemResponse({ status: 500, title: "Internal error", detail: "the question could not be answered; please ask again" });
+    answer(session, body) {
+      const question = readQuestion(body);
+      if (isRefusal(question)) return refused(question);
+      if (question.at !== null && session.device.class !== "staff") return NO_PAST;
+      const document = parseDocument(question.document);
+      if (isRefusal(document)) return refused(document);
+      try {
+        const explanation = explainer.explain(keyring.documentKey(document), question.at, now(clock));
+        return jsonAnswer(answerOf(explanation, maskNumber(document.number)));
+      } catch (error) {
+        if (error instanceof ExplainError) return refused({ field: "at", reason: error.message });
+        throw error;
+      }
     },
   });
+
+  const front = startFront(
+    "bun",
+    {
+      posts: { "/v1/explanations": explanations },
+      streams: {},
+      pages: { "/healthz": () => textAnswer("ok\n"), "/readyz": () => textAnswer("ready\n") },
+      notFound: problemAnswer({ status: 404, title: "Not found", detail: "there is POST /v1/explanations" }),
+      failed: problemAnswer({ status: 500, title: "Internal error", detail: "the question could not be answered; please ask again" }),
+      log,
+    },
+    { host, port, isShared: false },
+  );
   return {
-    port: server.port ?? port,
+    port: front.port,
     async stop() {
-      await server.stop();
+      await front.stop();
       await evidence.close();
     },
   };
@@ -93,15 +94,14 @@ function createLimits(): { wait(device: string, now: Instant): number } {
   };
 }
 
-const TOO_MANY: Problem = { status: 429, title: "Too many questions", detail: `a device may ask ${QUESTIONS_A_MINUTE} times in a minute: wait as Retry-After says` };
-const NO_SESSION: Problem = { status: 401, title: "No session", detail: "send Authorization: Bearer with a session that has not ended; POST /v1/sessions of the lookup server opens one" };
-const NOT_FOR_GATES: Problem = { status: 403, title: "Not for gates", detail: "a gate is told whether to let pass, not why: ask with a device of the class staff or kiosk" };
-const NO_PAST: Problem = { status: 403, title: "Not for kiosks", detail: "past decisions are explained to staff only: leave out at" };
-const BODY_TOO_LARGE: Problem = { status: 413, title: "Body too large", detail: `a body here has at most ${BODY_BYTES_MAX} bytes and says its length in Content-Length` };
-const METHOD_PROBLEM: Problem = { status: 405, title: "Method not allowed", detail: "see the header Allow" };
+const TOO_MANY = { status: 429, title: "Too many questions", detail: `a device may ask ${QUESTIONS_A_MINUTE} times in a minute: wait as Retry-After says` };
+const NO_SESSION = problemAnswer({ status: 401, title: "No session", detail: "send Authorization: Bearer with a session that has not ended; POST /v1/sessions of the lookup server opens one" });
+const NOT_FOR_GATES = problemAnswer({ status: 403, title: "Not for gates", detail: "a gate is told whether to let pass, not why: ask with a device of the class staff or kiosk" });
+const NO_PAST = problemAnswer({ status: 403, title: "Not for kiosks", detail: "past decisions are explained to staff only: leave out at" });
+const BODY_TOO_LARGE = problemAnswer({ status: 413, title: "Body too large", detail: `a body here has at most ${BODY_BYTES_MAX} bytes and says its length in Content-Length` });
 
-function refused(refusal: Refusal): Response {
-  return problemResponse({ status: 422, title: "Question not understood", detail: `${refusal.field} ${refusal.reason}`, errors: [{ line: 1, ...refusal }] });
+function refused(refusal: Refusal): Answer {
+  return problemAnswer({ status: 422, title: "Question not understood", detail: `${refusal.field} ${refusal.reason}`, errors: [{ line: 1, ...refusal }] });
 }
 
 interface Question {

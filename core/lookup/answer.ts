@@ -99,9 +99,14 @@ export function writeAnswer(answer: Answer, bytes: Uint8Array, at: number): void
 /** Every answer is filled up with blanks to this many bytes, so that its length tells nothing. */
 export const ANSWER_BYTES = 384;
 
-/** The answer's JSON, padded. `maskedNumber` is the document as it may be shown. */
+/** Blanks and the end of the line, by how many bytes they fill. */
+const FILLINGS = Array.from({ length: ANSWER_BYTES + 1 }, (_, bytes) => `${" ".repeat(Math.max(bytes - 1, 0))}\n`);
+
+/** The answer's JSON, filled up. `maskedNumber` is the document as it may be shown: letters, digits and asterisks, which JSON takes as they are. */
 export function answerText(answer: Answer, maskedNumber: string, nowMs: number): string {
-  return `${headOf(answer)}${JSON.stringify(maskedNumber)}${timesAt(nowMs).tail}`.padEnd(ANSWER_BYTES - 1) + "\n";
+  const head = headOf(answer);
+  const { tail } = timesAt(nowMs);
+  return `${head}"${maskedNumber}"${tail}${FILLINGS[ANSWER_BYTES - head.length - maskedNumber.length - 2 - tail.length]!}`;
 }
 
 /** Answers are few in kind: what comes before the number is written once for each. */

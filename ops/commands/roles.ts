@@ -1,6 +1,7 @@
 // The processes of the service, each the command of its name: wires a room's server to the data folder and the settings.
 
 import { readFileSync } from "node:fs";
+import { createInterface } from "node:readline";
 import { setTimeout } from "node:timers/promises";
 import { createKeyring, readRegistry } from "../../core/access/index.ts";
 import { startExplainServer } from "../../core/explain/index.ts";
@@ -11,7 +12,8 @@ import { dataFolder, folderClock, lockFolder, readState, type DataFolder } from 
 import { ownSocket } from "../redis.ts";
 import { UsageError, type Settings } from "../settings.ts";
 
-export type Role = "ingest" | "worker" | "lookup" | "explanations";
+/** `lookup-process` is one of those that `lookup` starts. */
+export type Role = "ingest" | "worker" | "lookup-process" | "explanations";
 
 /** Starts a role and runs until a signal, or the end of the supervisor that started it. */
 export async function runRole(role: Role, settings: Settings, say: (line: string) => void): Promise<void> {
@@ -36,9 +38,9 @@ export async function runRole(role: Role, settings: Settings, say: (line: string
         startIngestServer({ host, port, folders: folder, queueAddress, registry, keyring, clock, bodyBytesMax: settings.batchBytesMax, log }),
       ),
     worker: () => ({ port: 0, ...startWorker({ folders: folder, queueAddress, firstPack: beijingPackText(), limits, clock, log }) }),
-    lookup: () =>
+    "lookup-process": () =>
       listening(settings.lookupPort, "--lookup-port", host, (port) =>
-        startLookupServer({ host, port, entriesFolder: folder.entries, registry, keyring, sessionSecret: sessionSecret(), clock, log }),
+        startLookupServer({ server: settings.server, host, port, isShared: true, entriesFolder: folder.entries, registry, keyring, sessionSecret: sessionSecret(), clock, log }),
       ),
     explanations: () =>
       listening(settings.explainPort, "--explain-port", host, (port) =>
@@ -48,14 +50,21 @@ export async function runRole(role: Role, settings: Settings, say: (line: string
   const lock = role === "worker" ? await lockForWorker(folder) : undefined;
   const server = start[role]();
   say(`ready ${server.port}`);
+  await endRequested((line) => {
+    if (line === "drain" && "drain" in server) server.drain();
+  });
+  await server.stop();
+  lock?.release();
+}
+
+/** Resolves at a signal, or when the supervisor is gone. `onLine` is told what it says meanwhile. */
+export async function endRequested(onLine: (line: string) => void = () => undefined): Promise<void> {
   await new Promise<void>((resolve) => {
     process.once("SIGTERM", () => resolve());
     process.once("SIGINT", () => resolve());
     // A supervisor holds the other end of standard input: when it is gone, however it went, so are we.
-    if (!process.stdin.isTTY) process.stdin.once("end", () => resolve()).resume();
+    if (!process.stdin.isTTY) createInterface({ input: process.stdin }).on("line", onLine).once("close", () => resolve());
   });
-  await server.stop();
-  lock?.release();
 }
 
 /** Two workers would each keep the pack in force and its limits in mind, and one would go on with what the other has replaced. The one before may still be ending. */

@@ -1,0 +1,92 @@
+// A site on Bun.serve.
+
+import { Answer, answerFrame, Closing, failure, GET_ONLY, GOING_AWAY, MOVE, NO_UPGRADE, POST_ONLY, type Front, type FrontOptions, type Post, type Site, type Stream } from "./front.ts";
+
+/** Starts the server. @throws when the port is taken. */
+export function startBunFront(site: Site, { host, port, isShared }: FrontOptions): Front {
+  let isDraining = false;
+  const sockets = new Set<Bun.ServerWebSocket<Opened>>();
+
+  const responseOf = ({ form, body }: Answer): Response => {
+    if (!isDraining) return new Response(body, form);
+    return new Response(body, { status: form.status, headers: { ...form.headers, Connection: "close" } });
+  };
+  const answerBody = async (post: Post, admitted: object, request: Request): Promise<Response> =>
+    responseOf(post.answer(admitted, post.reads === "json" ? await readJson(request) : await request.bytes()));
+  // What needs no body is answered without a promise: that takes less time.
+  const receive = (post: Post, request: Request): Response | Promise<Response> => {
+    const admitted = post.admit(request.headers);
+    return admitted instanceof Answer ? responseOf(admitted) : answerBody(post, admitted, request);
+  };
+
+  const server = Bun.serve({
+    hostname: host,
+    port,
+    reusePort: isShared,
+    routes: {
+      ...mapped(site.posts, (post) => (request) => (request.method === "POST" ? receive(post, request) : responseOf(POST_ONLY))),
+      ...mapped(site.pages, (page) => (request) => responseOf(isRead(request) ? page() : GET_ONLY)),
+      ...mapped(site.streams, (stream) => (request, streams) => {
+        const opened = stream.open(request.headers);
+        if (opened instanceof Answer) return responseOf(opened);
+        return streams.upgrade(request, { data: { stream, opened } }) ? undefined : responseOf(NO_UPGRADE);
+      }),
+    },
+    websocket: {
+      data: {} as Opened,
+      maxPayloadLength: Math.max(0, ...Object.values(site.streams).map((s) => s.frameBytesMax)),
+      backpressureLimit: Math.max(0, ...Object.values(site.streams).map((s) => s.unreadBytesMax)),
+      closeOnBackpressureLimit: true,
+      open(socket) {
+        sockets.add(socket);
+        if (isDraining) socket.sendText(MOVE);
+      },
+      message(socket, frame) {
+        const { stream, opened } = socket.data;
+        const answered = answerFrame(site, stream, opened, typeof frame === "string" ? null : frame);
+        if (answered instanceof Closing) socket.close(answered.code, answered.reason);
+        else socket.sendBinary(answered);
+      },
+      close: (socket) => {
+        sockets.delete(socket);
+      },
+    },
+    fetch: () => responseOf(site.notFound),
+    error: (error) => responseOf(failure(site, error)),
+  });
+  return {
+    port: server.port ?? port,
+    drain() {
+      isDraining = true;
+      for (const socket of [...sockets]) socket.sendText(MOVE);
+    },
+    async stop() {
+      const stopped = server.stop();
+      for (const socket of [...sockets]) socket.close(GOING_AWAY.code, GOING_AWAY.reason);
+      await stopped;
+    },
+  };
+}
+
+interface Opened {
+  readonly stream: Stream;
+  readonly opened: object;
+}
+
+type Handler = (request: Request, server: Bun.Server<Opened>) => Response | undefined | Promise<Response>;
+
+function mapped<Value>(table: Readonly<Record<string, Value>>, handlerOf: (value: Value) => Handler): Record<string, Handler> {
+  return Object.fromEntries(Object.entries(table).map(([path, value]) => [path, handlerOf(value)]));
+}
+
+function isRead({ method }: Request): boolean {
+  return method === "GET" || method === "HEAD";
+}
+
+async function readJson(request: Request): Promise<unknown> {
+  try {
+    return await request.json();
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,56 @@
+// A site that shows what a front hands over and how it sends what it is given: for the contract of fronts.
+
+import { Answer, bytesPost, Closing, jsonAnswer, jsonPost, problemAnswer, stream, textAnswer, type Form, type Head, type Site } from "../core/front/index.ts";
+
+const BYTES: Form = { status: 200, headers: { "Content-Type": "application/octet-stream" } };
+const REFUSED = problemAnswer({ status: 403, title: "Refused", detail: "the header X-Refuse was sent" });
+const refusing = (head: Head): Answer | undefined => (head.get("x-refuse") ? REFUSED : undefined);
+
+export const PROBE_FRAME_BYTES_MAX = 4096;
+export const PROBE_UNREAD_BYTES_MAX = 1_048_576;
+
+export function probeSite(log: (line: string) => void): Site {
+  return {
+    posts: {
+      "/json": jsonPost<object>({ admit: (head) => refusing(head) ?? {}, answer: (_, body) => jsonAnswer(body === undefined ? { none: true } : { body }) }),
+      "/echo": bytesPost<object>({ admit: (head) => refusing(head) ?? {}, answer: (_, body) => new Answer(BYTES, Uint8Array.from(body)) }),
+      /** As many bytes as the body says. */
+      "/large": jsonPost<object>({ admit: () => ({}), answer: (_, body) => new Answer(BYTES, new Uint8Array(Number(body)).fill(7)) }),
+      "/head": jsonPost<object>({ admit: (head) => jsonAnswer([head.get("x-one") || null, head.get("x-none") || null, head.get("x-empty") || null]), answer: () => REFUSED }),
+      "/broken-head": jsonPost<object>({
+        admit() {
+          throw new Error("broken at the head");
+        },
+        answer: () => REFUSED,
+      }),
+      "/broken-body": jsonPost<object>({
+        admit: () => ({}),
+        answer() {
+          throw new Error("broken at the body");
+        },
+      }),
+    },
+    streams: {
+      "/stream": stream<{ readonly name: string }>({
+        frameBytesMax: PROBE_FRAME_BYTES_MAX,
+        unreadBytesMax: PROBE_UNREAD_BYTES_MAX,
+        open: (head) => refusing(head) ?? { name: head.get("x-one") ?? "" },
+        answer({ name }, frame) {
+          if (frame === null) return new Closing(4400, `no text, ${name}`);
+          if (frame[0] === 1) throw new Error("broken at a frame");
+          // 2: an answer much longer than its question.
+          return frame[0] === 2 ? new Uint8Array(65_536) : Uint8Array.from(frame);
+        },
+      }),
+    },
+    pages: {
+      "/page": () => textAnswer("a page\n"),
+      "/broken-page": () => {
+        throw new Error("broken at a page");
+      },
+    },
+    notFound: problemAnswer({ status: 404, title: "Not found", detail: "there is nothing here" }),
+    failed: problemAnswer({ status: 500, title: "Internal error", detail: "it could not be answered" }),
+    log,
+  };
+}
