@@ -3,7 +3,7 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { document, inboxRows, instant, keyring, NOW, openStores, phone, publication, residentId, SHANGHAI_HUANGPU, type Stores } from "../../test/ingestSupport.ts";
+import { document, inboxRows, instant, keyring, NOW, openStores, phone, publication, residentId, SHANGHAI_HUANGPU, streamOf, type Stores } from "../../test/ingestSupport.ts";
 import { clockAt, temporaryFolder } from "../../test/support.ts";
 import { createDeviceKey, createSessions, signSessionRequest, type Registry } from "../access/index.ts";
 import { formatInstant } from "../domain/index.ts";
@@ -131,4 +131,11 @@ test.each([
   const response = await ask(tokenOf("staff"), body);
   expect(response.status).toBe(422);
   expect(((await response.json()) as { errors: { field: string }[] }).errors[0]?.field).toBe(field);
+});
+
+test("a body of 4097 bytes is too large; one in chunks doesn't say its length", async () => {
+  const token = tokenOf("staff");
+  const body = JSON.stringify({ document: document(1) });
+  const inChunks = fetch(`http://127.0.0.1:${server.port}/v1/explanations`, { method: "POST", headers: { Authorization: `Bearer ${token}` }, body: streamOf(Buffer.from(body)) });
+  expect([(await ask(token, body.padEnd(4097))).status, (await inChunks).status, (await ask(token, body.padEnd(4096))).status]).toEqual([413, 411, 200]);
 });

@@ -3,7 +3,7 @@
 // Not here: what is said (policy), the holder's own query without a helper (it needs a proof of identity).
 
 import { formatInstant, isRefusal, maskNumber, now, parseDocument, parseInstant, repeatableName, type Clock, type Instant, type Refusal } from "../domain/index.ts";
-import { createSessions, problemResponse, type Keyring, type Problem, type Registry } from "../access/index.ts";
+import { createSessions, lengthProblem, problemResponse, type Keyring, type Problem, type Registry } from "../access/index.ts";
 import { openEvidenceReader } from "../evidence/index.ts";
 import type { Explanation, FlagExplanation } from "../policy/index.ts";
 import { createExplainer, ExplainError } from "./explainer.ts";
@@ -36,8 +36,8 @@ export function startExplainServer({ host, port, evidenceFolder, registry, keyri
     if (session.device.class === "gate") return problemResponse(NOT_FOR_GATES);
     const waitS = limits.wait(session.device.name, now(clock));
     if (waitS > 0) return problemResponse(TOO_MANY, { "Retry-After": String(waitS) });
-    const length = request.headers.get("content-length");
-    if (length === null || Number(length) > BODY_BYTES_MAX) return problemResponse(BODY_TOO_LARGE);
+    const unread = lengthProblem(request, BODY_BYTES_MAX);
+    if (unread) return problemResponse(unread);
     const question = readQuestion(await request.json().catch(() => undefined));
     if (isRefusal(question)) return refused(question);
     if (question.at !== null && session.device.class !== "staff") return problemResponse(NO_PAST);
@@ -97,7 +97,6 @@ const TOO_MANY: Problem = { status: 429, title: "Too many questions", detail: `a
 const NO_SESSION: Problem = { status: 401, title: "No session", detail: "send Authorization: Bearer with a session that has not ended; POST /v1/sessions of the lookup server opens one" };
 const NOT_FOR_GATES: Problem = { status: 403, title: "Not for gates", detail: "a gate is told whether to let pass, not why: ask with a device of the class staff or kiosk" };
 const NO_PAST: Problem = { status: 403, title: "Not for kiosks", detail: "past decisions are explained to staff only: leave out at" };
-const BODY_TOO_LARGE: Problem = { status: 413, title: "Body too large", detail: `a body here has at most ${BODY_BYTES_MAX} bytes and says its length in Content-Length` };
 const METHOD_PROBLEM: Problem = { status: 405, title: "Method not allowed", detail: "see the header Allow" };
 
 function refused(refusal: Refusal): Response {

@@ -3,10 +3,10 @@
 // Not here: what an answer says (scan.ts, answer.ts).
 
 import { formatInstant, isRefusal, maskNumber, now, parseDocument, type Clock, type Refusal } from "../domain/index.ts";
-import { createCodes, createSessions, problemResponse, type Keyring, type Problem, type Registry, type Session, type SessionFault, type SessionRequest } from "../access/index.ts";
+import { createCodes, createSessions, lengthProblem, problemResponse, type Keyring, type Problem, type Registry, type Session, type SessionFault, type SessionRequest } from "../access/index.ts";
 import { openEntryReader, type EntryReader } from "../entry/index.ts";
 import { BAD_REQUEST_OUTCOME, createMetrics, createTally, NO_SESSION_OUTCOME, type LookupMetrics } from "./metrics.ts";
-import { answerBatch, BATCH_TYPES, isBatchType, SCANS_MAX } from "./batches.ts";
+import { answerBatch, BATCH_TYPES, isBatchType } from "./batches.ts";
 import { createLook } from "./look.ts";
 import { createRecordLook } from "./records.ts";
 import { createScan, readQuestion } from "./scan.ts";
@@ -68,7 +68,8 @@ export function startLookupServer(settings: LookupSettings): { port: number; sto
     const session = sessionOf(request);
     if (!session) return refuse(NO_SESSION_OUTCOME, NO_SESSION, startMs);
     const code = request.headers.get("x-code");
-    if (code === null && isTooLarge(request, BODY_BYTES_MAX)) return refuse(BAD_REQUEST_OUTCOME, BODY_TOO_LARGE, startMs);
+    const unread = code === null ? lengthProblem(request, BODY_BYTES_MAX) : undefined;
+    if (unread) return refuse(BAD_REQUEST_OUTCOME, unread, startMs);
     if (code !== null && (request.headers.get("content-length") ?? "0") !== "0") return refuse(BAD_REQUEST_OUTCOME, CODE_AND_BODY, startMs);
     const body = code === null ? await readJson(request) : { code };
     if (body === undefined) return refuse(BAD_REQUEST_OUTCOME, NO_JSON, startMs);
@@ -84,7 +85,8 @@ export function startLookupServer(settings: LookupSettings): { port: number; sto
     if (!session) return refuse(NO_SESSION_OUTCOME, NO_SESSION, startMs);
     const type = (request.headers.get("content-type") ?? BATCH_TYPES[0]).split(";")[0]!.trim().toLowerCase();
     if (!isBatchType(type)) return refuse(BAD_REQUEST_OUTCOME, BATCH_TYPE_PROBLEM, startMs);
-    if (isTooLarge(request, BATCH_BYTES_MAX)) return refuse(BAD_REQUEST_OUTCOME, BATCH_TOO_LARGE, startMs);
+    const unread = lengthProblem(request, BATCH_BYTES_MAX);
+    if (unread) return refuse(BAD_REQUEST_OUTCOME, unread, startMs);
     const body = await request.bytes();
     const tally = createTally();
     const answers = answerBatch(body, type, { look, recordLook }, session.device.venue, tally);
@@ -97,7 +99,8 @@ export function startLookupServer(settings: LookupSettings): { port: number; sto
     const session = sessionOf(request);
     if (!session) return problemResponse(NO_SESSION);
     if (session.device.class !== "staff") return problemResponse(CODES_FOR_STAFF);
-    if (isTooLarge(request, BODY_BYTES_MAX)) return problemResponse(BODY_TOO_LARGE);
+    const unread = lengthProblem(request, BODY_BYTES_MAX);
+    if (unread) return problemResponse(unread);
     const body = await readJson(request);
     const question = body === undefined ? undefined : readQuestion(body);
     if (!question) return problemResponse(NO_JSON);
@@ -110,7 +113,8 @@ export function startLookupServer(settings: LookupSettings): { port: number; sto
   };
 
   const handleSession = async (request: Request): Promise<Response> => {
-    if (isTooLarge(request, BODY_BYTES_MAX)) return problemResponse(BODY_TOO_LARGE);
+    const unread = lengthProblem(request, BODY_BYTES_MAX);
+    if (unread) return problemResponse(unread);
     const body = await readJson(request);
     if (!isSessionRequest(body)) return problemResponse(BAD_SESSION_REQUEST);
     const opened = sessions.open(body);
@@ -177,9 +181,7 @@ export function startLookupServer(settings: LookupSettings): { port: number; sto
 
 const NO_SESSION: Problem = { status: 401, title: "No session", detail: "send Authorization: Bearer with a session that has not ended; POST /v1/sessions opens one" };
 const NO_JSON: Problem = { status: 400, title: "Bad body", detail: "the body is no JSON" };
-const BODY_TOO_LARGE: Problem = { status: 413, title: "Body too large", detail: `a body here has at most ${BODY_BYTES_MAX} bytes and says its length in Content-Length` };
 const CODE_AND_BODY: Problem = { status: 400, title: "Code and body", detail: "a scan with the header X-Code has no body: send one or the other" };
-const BATCH_TOO_LARGE: Problem = { status: 413, title: "Body too large", detail: `a batch has at most ${SCANS_MAX} scans and ${BATCH_BYTES_MAX} bytes and says its length in Content-Length` };
 const BATCH_TYPE_PROBLEM: Problem = { status: 415, title: "Content type not taken", detail: `batches come as ${BATCH_TYPES.join(", ")}` };
 const CODES_FOR_STAFF: Problem = { status: 403, title: "Not for this device", detail: "codes are made for devices of the class staff" };
 const NO_UPGRADE: Problem = { status: 426, title: "No WebSocket", detail: "this address speaks WebSocket only" };
@@ -190,12 +192,6 @@ const SESSION_FAULTS: Record<SessionFault, (at: number) => string> = {
   clock: (at) => `issuedAt must lie within 300 s of the server's time, which is ${formatInstant(at)}`,
   replay: () => "this request has been used before: make one with a new nonce",
 };
-
-/** A body whose length isn't said up front counts as too large: nobody reads one here without a bound. */
-function isTooLarge(request: Request, bytesMax: number): boolean {
-  const length = request.headers.get("content-length");
-  return length === null || Number(length) > bytesMax;
-}
 
 function notUnderstood(refusal: Refusal): Problem {
   return { status: 422, title: "Scan not understood", detail: `${refusal.field} ${refusal.reason}`, errors: [{ line: 1, ...refusal }] };
