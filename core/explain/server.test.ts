@@ -124,6 +124,8 @@ test.each([
   ["no object", "[]", "body"],
   ["another field", { document: document(1), who: "x" }, "who"],
   ["no document", {}, "document"],
+  ["another field in the document", { document: { ...document(1), name: "x" } }, "document.name"],
+  ["a number as a field's name in the document", { document: { ...document(1), [residentId(2)]: "x" } }, "document.(a name that is not repeated here)"],
   ["a wrong check digit", { document: { type: "resident-id", number: "110101189001010001" } }, "document.number"],
   ["no instant", { document: document(1), at: "2022-06-09" }, "at"],
   ["a later instant", { document: document(1), at: "2022-06-09T07:30:01+08:00" }, "at"],

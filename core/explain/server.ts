@@ -113,10 +113,12 @@ function readQuestion(body: unknown): Question | Refusal {
   const { document, at, ...others } = body as Record<string, unknown>;
   const unknown = Object.keys(others)[0];
   if (unknown !== undefined) return { field: repeatableName(unknown), reason: "is no field of a question: there are document and at" };
-  const { type, number, issuer } = (typeof document === "object" && document !== null ? document : {}) as Record<string, unknown>;
+  const { type, number, issuer, ...more } = (typeof document === "object" && document !== null ? document : {}) as Record<string, unknown>;
   if (typeof type !== "string" || typeof number !== "string" || (issuer !== undefined && typeof issuer !== "string")) {
     return { field: "document", reason: "must be an object with the texts type and number, and issuer where the type needs it" };
   }
+  const [stranger] = Object.keys(more);
+  if (stranger !== undefined) return { field: `document.${repeatableName(stranger)}`, reason: "is no field of a document: there are type, number and issuer" };
   const instant = at === undefined ? null : typeof at === "string" ? parseInstant(at) : undefined;
   if (instant === undefined) return { field: "at", reason: "must be an instant with offset, such as 2022-06-09T07:30:00+08:00" };
   return { document: { type, number, ...(issuer === undefined ? {} : { issuer }) }, at: instant };
