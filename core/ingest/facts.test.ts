@@ -217,6 +217,13 @@ describe("a row at fault is refused under the name of its field", () => {
     expect(faults.length).toBeGreaterThan(0);
     for (const { reason } of faults) expect(reason).not.toMatch(/Invalid |Unrecognized|Too (small|big)|expected|received|[<>]=/);
   });
+  test.each<[RowFeed, string]>([
+    ...(["findings", "clearances", "refutations", "decisions"] as const).flatMap((feed): [RowFeed, string][] => [[feed, "authority"], [feed, "ground"]]),
+    ["reports", "community"],
+    ["obligations", "kind"],
+  ])("%s: %s may not be empty, nor blanks alone", (feed, field) => {
+    for (const text of ["", " ", " \u3000"]) expect(refusals(feed, { [field]: text })).toMatchObject([{ field, reason: expect.stringMatching(/^must (name|say)/) as string }]);
+  });
   test.each(ROW_FEEDS)("%s: a row that is no object", (feed) => {
     for (const row of [null, [], "text", 1]) expect(readRow(feed, row, intake)).toMatchObject([{ field: "row" }]);
   });
