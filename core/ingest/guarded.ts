@@ -20,7 +20,7 @@ import {
   type ScreeningRow,
 } from "../evidence/index.ts";
 import { createEvaluator, parsePack, venueRules, type Evaluator, type PolicyPack } from "../policy/index.ts";
-import { createTally, everybody, measure, measureReach, type BlastLimits, type BlastReport, type Reach } from "./blastRadius.ts";
+import { createTally, everybody, measure, measureReach, MEASURED_MAX, type BlastLimits, type BlastReport, type Reach } from "./blastRadius.ts";
 import type { Feed } from "./batch.ts";
 import type { Decision, InboxRow, PublicationRow } from "./facts.ts";
 import type { BatchHeader } from "./inbox.ts";
@@ -118,9 +118,9 @@ async function planPack(header: BatchHeader, text: string, rows: readonly InboxR
     await between();
   }
   const holders = evidence.holderCount();
-  const excess = tally.excess(holders, { ...limits, sampledOneIn: 1 });
+  const excess = tally.excess(holders, limits, null);
   const reasons = [...packReasons(evaluator.pack, pack, sides.from), excess.gain, excess.loss, excess.freed].filter((r) => r !== null);
-  const report = tally.report({ holders, sampledOneIn: 1 });
+  const report = tally.report({ holders, sample: null });
   return {
     put() {
       const at = now();
@@ -157,12 +157,12 @@ async function planRegions(header: BatchHeader, rows: readonly InboxRow[], parts
   // Of a doubtful list an operator wants to know what it would do, were it released.
   const measured = expected.isHeld ? regions.preview(change, "released") : expected;
   const reach = reachOf(measured.differences, evaluator);
-  const { tally, sampledOneIn } = await measureReach(evidence, reach, { before: evaluator, after: createEvaluator(evaluator.pack, measured.history), from: now() }, between);
+  const { tally, sample } = await measureReach(evidence, reach, { before: evaluator, after: createEvaluator(evaluator.pack, measured.history), from: now() }, MEASURED_MAX, between);
   const holders = evidence.holderCount();
-  const { gain, loss } = tally.excess(holders, { ...limits, sampledOneIn });
+  const { gain, loss } = tally.excess(holders, limits, sample);
   // A list that loses much may be confirmed by the one before it; a crowd that gains a flag waits for an operator.
   const mark: Mark | null = gain ? "gain" : loss ? "loss" : null;
-  const report = tally.report({ holders, sampledOneIn });
+  const report = tally.report({ holders, sample });
   return {
     put() {
       const at = now();
@@ -222,7 +222,8 @@ function recordOf({ sequence, source, feed, batch }: BatchHeader, measured: Pick
   return { id: sequence, source, feed, batch, decisions: [], ...measured };
 }
 
-function regionChangeOf(rows: readonly InboxRow[]): RegionChange {
+/** What a delivery says of regions. */
+export function regionChangeOf(rows: readonly InboxRow[]): RegionChange {
   const publications: RiskPublication[] = [];
   const infections: InfectionRow[] = [];
   const screenings: ScreeningRow[] = [];

@@ -34,10 +34,10 @@ export async function measurePack(folder: DataFolder, text: string, settings: Se
     const tally = createTally();
     for (const page of everybody(evidence, entries)) for (const holder of page) measure(tally, evidence, holder, sides);
     const holders = evidence.holderCount();
-    const limits = { ...USUAL_LIMITS, gainShareMax: settings.gainShareMax, lossShareMax: settings.lossShareMax, sampledOneIn: 1 };
-    const { gain, loss, freed } = tally.excess(holders, limits);
+    const limits = { ...USUAL_LIMITS, gainShareMax: settings.gainShareMax, lossShareMax: settings.lossShareMax };
+    const { gain, loss, freed } = tally.excess(holders, limits, null);
     const excess = [...packReasons(inForce, candidate, from), gain, loss, freed].filter((e) => e !== null);
-    return { report: tally.report({ holders, sampledOneIn: 1 }), excess, tookMs: performance.now() - startMs };
+    return { report: tally.report({ holders, sample: null }), excess, tookMs: performance.now() - startMs };
   } finally {
     await Promise.all([evidence.close(), entries.close()]);
   }
