@@ -30,6 +30,11 @@ export function arrivedAfter({ receivedAt }: Known, at: Instant): boolean {
   return receivedAt !== undefined && receivedAt > at;
 }
 
+/** Whether one delivery arrived before another. */
+export function arrivedBefore(one: Known, other: Known): boolean {
+  return (one.receivedAt ?? one.knownFrom) < (other.receivedAt ?? other.knownFrom);
+}
+
 interface FactBase extends Known {
   /** Who delivered it. */
   readonly source: string;

@@ -1,6 +1,7 @@
 // The nouns that every room shares. Imports nothing of the project.
 
 export * from "./clock.ts";
+export * from "./countries.ts";
 export * from "./documents.ts";
 export * from "./evidence.ts";
 export * from "./intervals.ts";

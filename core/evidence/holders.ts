@@ -4,7 +4,7 @@
 
 import { createHash } from "node:crypto";
 import type { Database, RootDatabase } from "lmdb";
-import { arrivedAfter, KEY_BYTES, keyOf, keyText, subjectKind, type AsKnown, type DocumentKey, type HolderKey, type Instant, type Known, type PhoneKey, type SubjectKey } from "../domain/index.ts";
+import { arrivedAfter, arrivedBefore, KEY_BYTES, keyOf, keyText, subjectKind, type AsKnown, type DocumentKey, type HolderKey, type Instant, type Known, type PhoneKey, type SubjectKey } from "../domain/index.ts";
 
 export interface HolderRecord {
   readonly documents: readonly DocumentKey[];
@@ -46,7 +46,8 @@ export function createHolderStore(root: RootDatabase): HolderStore {
       const rowHash = createHash("sha256").update(Buffer.concat([...newDocuments])).update("|").update(Buffer.concat([...newPhones])).digest().subarray(0, 8);
       for (const document of newDocuments) {
         const key = Buffer.concat([document, rowHash]);
-        if (!links.doesExist(key)) links.putSync(key, link);
+        const before = links.get(key);
+        if (!before || arrivedBefore(link, before)) links.putSync(key, link);
       }
       const owners = new Set(newDocuments.map((d) => keyText(documents.get(d) ?? d)));
       const allDocuments = new Set(newDocuments.map(keyText));

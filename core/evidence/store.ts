@@ -16,6 +16,7 @@ import { createHash } from "node:crypto";
 import { open, type Database, type RootDatabase } from "lmdb";
 import {
   arrivedAfter,
+  arrivedBefore,
   currentCounties,
   FOREVER,
   KEY_BYTES,
@@ -176,8 +177,9 @@ function createStore(folder: string, readOnly: boolean): EvidenceWriter {
 
   const putRevision = (subject: Uint8Array, factKey: Uint8Array, version: Uint8Array, fact: Fact | Moved): void => {
     const key = Buffer.concat([subject, factKey, version]);
-    // Repeated deliveries keep the instant at which the fact first became known.
-    if (!facts.doesExist(key)) facts.putSync(key, fact);
+    // Of repeated deliveries the one that arrived first counts, in whatever order they are applied.
+    const before = facts.get(key);
+    if (!before || arrivedBefore(fact, before)) facts.putSync(key, fact);
     const index = fact.kind === "trip" ? stays : fact.kind === "residence" ? residents : undefined;
     if (index) for (const county of currentCounties((fact as { county: CountyCode }).county)) index.putSync(countyKey(county, subject), EMPTY);
   };
@@ -232,10 +234,9 @@ function createStore(folder: string, readOnly: boolean): EvidenceWriter {
       if (fact.kind === "refutation" && fact.subject === null) refuted.putSync(subject, EMPTY);
       const other = known?.subarray(0, KEY_BYTES);
       if (!other || Buffer.compare(other, subject) === 0) return concernedBy(subject);
-      // The source has said the same fact of two subjects: the lower revision's subject keeps a mark that the fact moved on.
-      const moved: Moved = { kind: "moved", knownFrom: fact.knownFrom };
-      if (Buffer.compare(version, knownVersion!) > 0) putRevision(other, factKey, version, moved);
-      else putRevision(subject, factKey, knownVersion!, moved);
+      // The source has said the same fact of two subjects: the lower revision's subject keeps a mark that the fact moved on, known since the higher one is.
+      if (Buffer.compare(version, knownVersion!) > 0) putRevision(other, factKey, version, { kind: "moved", knownFrom: fact.knownFrom });
+      else putRevision(subject, factKey, knownVersion!, { kind: "moved", knownFrom: facts.get(Buffer.concat([other, factKey, knownVersion!]))!.knownFrom });
       return [...concernedBy(subject), ...concernedBy(other)];
     },
 

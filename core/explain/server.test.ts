@@ -3,7 +3,7 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { document, inboxRows, instant, keyring, NOW, openStores, phone, publication, residentId, SHANGHAI_HUANGPU, type Stores } from "../../test/ingestSupport.ts";
+import { document, inboxRows, instant, keyring, NOW, openStores, phone, publication, residentId, SHANGHAI_HUANGPU, streamOf, type Stores } from "../../test/ingestSupport.ts";
 import { clockAt, temporaryFolder } from "../../test/support.ts";
 import { createDeviceKey, createSessions, signSessionRequest, type Registry } from "../access/index.ts";
 import { formatInstant } from "../domain/index.ts";
@@ -124,6 +124,8 @@ test.each([
   ["no object", "[]", "body"],
   ["another field", { document: document(1), who: "x" }, "who"],
   ["no document", {}, "document"],
+  ["another field in the document", { document: { ...document(1), name: "x" } }, "document.name"],
+  ["a number as a field's name in the document", { document: { ...document(1), [residentId(2)]: "x" } }, "document.(a name that is not repeated here)"],
   ["a wrong check digit", { document: { type: "resident-id", number: "110101189001010001" } }, "document.number"],
   ["no instant", { document: document(1), at: "2022-06-09" }, "at"],
   ["a later instant", { document: document(1), at: "2022-06-09T07:30:01+08:00" }, "at"],
@@ -131,4 +133,11 @@ test.each([
   const response = await ask(tokenOf("staff"), body);
   expect(response.status).toBe(422);
   expect(((await response.json()) as { errors: { field: string }[] }).errors[0]?.field).toBe(field);
+});
+
+test("a body of 4097 bytes is too large; one in chunks doesn't say its length", async () => {
+  const token = tokenOf("staff");
+  const body = JSON.stringify({ document: document(1) });
+  const inChunks = fetch(`http://127.0.0.1:${server.port}/v1/explanations`, { method: "POST", headers: { Authorization: `Bearer ${token}` }, body: streamOf(Buffer.from(body)) });
+  expect([(await ask(token, body.padEnd(4097))).status, (await inChunks).status, (await ask(token, body.padEnd(4096))).status]).toEqual([413, 411, 200]);
 });

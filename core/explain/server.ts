@@ -5,7 +5,7 @@
 import { formatInstant, isRefusal, maskNumber, now, parseDocument, parseInstant, repeatableName, type Clock, type Instant, type Refusal } from "../domain/index.ts";
 import { createSessions, type Keyring, type Registry, type Session } from "../access/index.ts";
 import { openEvidenceReader } from "../evidence/index.ts";
-import { bearerOf, isTooLarge, jsonAnswer, jsonPost, problemAnswer, startFront, textAnswer, type Answer } from "../front/index.ts";
+import { bearerOf, jsonAnswer, jsonPost, lengthFault, problemAnswer, startFront, textAnswer, type Answer } from "../front/index.ts";
 import type { Explanation, FlagExplanation } from "../policy/index.ts";
 import { createExplainer, ExplainError } from "./explainer.ts";
 
@@ -37,7 +37,7 @@ export function startExplainServer({ host, port, evidenceFolder, registry, keyri
       if (session.device.class === "gate") return NOT_FOR_GATES;
       const waitS = limits.wait(session.device.name, now(clock));
       if (waitS > 0) return problemAnswer(TOO_MANY, { "Retry-After": String(waitS) });
-      return isTooLarge(head, BODY_BYTES_MAX) ? BODY_TOO_LARGE : session;
+      return lengthFault(head, BODY_BYTES_MAX) ?? session;
     },
     answer(session, body) {
       const question = readQuestion(body);
@@ -98,7 +98,6 @@ const TOO_MANY = { status: 429, title: "Too many questions", detail: `a device m
 const NO_SESSION = problemAnswer({ status: 401, title: "No session", detail: "send Authorization: Bearer with a session that has not ended; POST /v1/sessions of the lookup server opens one" });
 const NOT_FOR_GATES = problemAnswer({ status: 403, title: "Not for gates", detail: "a gate is told whether to let pass, not why: ask with a device of the class staff or kiosk" });
 const NO_PAST = problemAnswer({ status: 403, title: "Not for kiosks", detail: "past decisions are explained to staff only: leave out at" });
-const BODY_TOO_LARGE = problemAnswer({ status: 413, title: "Body too large", detail: `a body here has at most ${BODY_BYTES_MAX} bytes and says its length in Content-Length` });
 
 function refused(refusal: Refusal): Answer {
   return problemAnswer({ status: 422, title: "Question not understood", detail: `${refusal.field} ${refusal.reason}`, errors: [{ line: 1, ...refusal }] });
@@ -114,10 +113,12 @@ function readQuestion(body: unknown): Question | Refusal {
   const { document, at, ...others } = body as Record<string, unknown>;
   const unknown = Object.keys(others)[0];
   if (unknown !== undefined) return { field: repeatableName(unknown), reason: "is no field of a question: there are document and at" };
-  const { type, number, issuer } = (typeof document === "object" && document !== null ? document : {}) as Record<string, unknown>;
+  const { type, number, issuer, ...more } = (typeof document === "object" && document !== null ? document : {}) as Record<string, unknown>;
   if (typeof type !== "string" || typeof number !== "string" || (issuer !== undefined && typeof issuer !== "string")) {
     return { field: "document", reason: "must be an object with the texts type and number, and issuer where the type needs it" };
   }
+  const [stranger] = Object.keys(more);
+  if (stranger !== undefined) return { field: `document.${repeatableName(stranger)}`, reason: "is no field of a document: there are type, number and issuer" };
   const instant = at === undefined ? null : typeof at === "string" ? parseInstant(at) : undefined;
   if (instant === undefined) return { field: "at", reason: "must be an instant with offset, such as 2022-06-09T07:30:00+08:00" };
   return { document: { type, number, ...(issuer === undefined ? {} : { issuer }) }, at: instant };

@@ -144,11 +144,13 @@ export function bearerOf(head: Head): string {
   return authorization?.startsWith("Bearer ") ? authorization.slice("Bearer ".length) : "";
 }
 
-/** A body whose length isn't said up front counts as too large: nobody reads one here without a bound. */
-export function isTooLarge(head: Head, bytesMax: number): boolean {
+/** What is answered to a body whose length isn't said, as in one in chunks, or is too much: nobody reads one here without a bound. undefined: it may come. */
+export function lengthFault(head: Head, bytesMax: number): Answer | undefined {
   const length = head.get("content-length");
-  return !length || Number(length) > bytesMax;
+  if (!length) return LENGTH_REQUIRED;
+  return Number(length) > bytesMax ? problemAnswer({ status: 413, title: "Body too large", detail: `a body here has at most ${bytesMax} bytes: send less at once` }) : undefined;
 }
+const LENGTH_REQUIRED = problemAnswer({ status: 411, title: "Length required", detail: "a body in chunks is not read here: send it with the header Content-Length, its length in bytes" });
 
 /** What a route threw is said to the log, and answered alike by every server. */
 export function failure(site: Site, error: unknown): Answer {

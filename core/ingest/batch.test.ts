@@ -136,6 +136,11 @@ describe("HL7 v2 messages for tests", () => {
     expect(ignored).toBe(2);
     expect(JSON.stringify(refused)).not.toContain(wrong);
   });
+  test("a correction sent 61 s ahead of our clock is refused: its revision would outdo the true ones after it; 60 s are a clock that runs fast", () => {
+    const sent = (time: string): string => message(residentId(1), "order-1").replace("20220609060000+0800", time).replace("||||||F||||||||", "||||||C||||||||");
+    expect(readBatch("tests", "hl7", sent("20220609073101+0800"), intake)).toMatchObject({ rows: [], refused: [{ line: 4, field: "MSH-7", reason: expect.stringContaining("2022-06-09T07:30:00+08:00") as string }] });
+    expect(readBatch("tests", "hl7", sent("20220609073100+0800"), intake)).toMatchObject({ rows: [{ fact: { revision: NOW + 60 } }], refused: [] });
+  });
   test("a body that is none is refused", () => {
     expect(readBatch("tests", "hl7", "hello", intake)).toMatchObject({ rows: [], accepted: 0, refused: [{ line: 1, field: "MSH" }] });
   });

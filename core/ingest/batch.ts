@@ -8,7 +8,7 @@ import { PackError, parseNewPack } from "../policy/index.ts";
 import { AHEAD_S_MAX, knownSince, readRow, type InboxRow, type Intake } from "./facts.ts";
 import { readHl7Rows } from "./hl7.ts";
 import { readPublication } from "./riskAreas.ts";
-import type { ReadRow } from "./rows.ts";
+import type { ReadRow, TestRow } from "./rows.ts";
 import { ROW_FEEDS, type RowFeed } from "./rowSchemas.ts";
 
 export const FEEDS = [...ROW_FEEDS, "risk-areas", "packs"] as const;
@@ -84,7 +84,7 @@ export function readBatch(feed: Feed, format: Format, text: string, intake: Inta
   if (feed === "packs") return readPack(text);
   if (format === "hl7") {
     const { rows, ignored } = readHl7Rows(text);
-    return readRows("tests", rows, intake, ignored);
+    return readRows("tests", rows.map((read) => notAhead(read, intake)), intake, ignored);
   }
   return readRows(feed, ndjsonLines(text), intake, 0);
 }
@@ -107,6 +107,12 @@ function readRows(feed: RowFeed, lines: Iterable<ReadRow>, intake: Intake, ignor
 
 function isRow(result: InboxRow | readonly Refusal[]): result is InboxRow {
   return !Array.isArray(result);
+}
+
+/** A correction's revision is the time of its message: one of the future would outdo every true one after it. */
+function notAhead(read: ReadRow<TestRow>, { now }: Intake): ReadRow<TestRow> {
+  if (!("row" in read) || (read.row.revision ?? 0) <= now + AHEAD_S_MAX) return read;
+  return { line: read.line, refusal: { field: "MSH-7", reason: `lies in the future: it is ${formatInstant(now)} here` } };
 }
 
 function* ndjsonLines(text: string): Iterable<ReadRow> {

@@ -111,6 +111,9 @@ describe("a sound row becomes what the inbox keeps", () => {
   test("crossings: a home that nobody says is unsuitable is suitable", () => {
     expect(factRow("crossings", { homeSuitable: undefined }).fact).toMatchObject({ homeSuitable: true });
   });
+  test("crossings: from countries, territories and those that have a code of their own", () => {
+    for (const origin of ["FRA", "DEU", "GBR", "MAC", "HKG", "TWN", "KOR", "PRK", "MNG", "RUS"]) expect(factRow("crossings", { origin }).fact).toMatchObject({ origin });
+  });
   test("commuters, with an end and without", () => {
     const base = { source: "source-a", revision: 1, knownFrom: NOW, kind: "commuting" };
     expect(factRow("commuters").fact).toEqual({ ...base, from: instant("2022-06-01T00:00:00+08:00"), until: instant("2022-07-01T00:00:00+08:00") });
@@ -182,6 +185,9 @@ describe("a row at fault is refused under the name of its field", () => {
     ["crossings: an unknown port", "crossings", { port: "110199" }, ["port"]],
     ["crossings: an origin of two letters", "crossings", { origin: "FR" }, ["origin"]],
     ["crossings: an origin in small letters", "crossings", { origin: "fra" }, ["origin"]],
+    ["crossings: an origin that is no country's code", "crossings", { origin: "ZZZ" }, ["origin"]],
+    ["crossings: an origin that is a code of travel documents only", "crossings", { origin: "XXA" }, ["origin"]],
+    ["crossings: a name that every object has", "crossings", { origin: "toString" }, ["origin"]],
     ["crossings: a suitable home as text", "crossings", { homeSuitable: "no" }, ["homeSuitable"]],
     ["crossings: a county instead of a port", "crossings", { port: undefined, county: "110113" }, ["port", "county"]],
     ["purchases: neither document nor phone", "purchases", { document: undefined }, ["document"]],
@@ -216,6 +222,13 @@ describe("a row at fault is refused under the name of its field", () => {
     const faults = fields.flatMap((field) => values.flatMap((value) => refusals(feed, { [field]: value })));
     expect(faults.length).toBeGreaterThan(0);
     for (const { reason } of faults) expect(reason).not.toMatch(/Invalid |Unrecognized|Too (small|big)|expected|received|[<>]=/);
+  });
+  test.each<[RowFeed, string]>([
+    ...(["findings", "clearances", "refutations", "decisions"] as const).flatMap((feed): [RowFeed, string][] => [[feed, "authority"], [feed, "ground"]]),
+    ["reports", "community"],
+    ["obligations", "kind"],
+  ])("%s: %s may not be empty, nor blanks alone", (feed, field) => {
+    for (const text of ["", " ", " \u3000"]) expect(refusals(feed, { [field]: text })).toMatchObject([{ field, reason: expect.stringMatching(/^must (name|say)/) as string }]);
   });
   test.each(ROW_FEEDS)("%s: a row that is no object", (feed) => {
     for (const row of [null, [], "text", 1]) expect(readRow(feed, row, intake)).toMatchObject([{ field: "row" }]);

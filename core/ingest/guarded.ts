@@ -23,7 +23,7 @@ import {
   type ScreeningRow,
 } from "../evidence/index.ts";
 import { createEvaluator, parsePack, venueRules, type Evaluator, type PolicyPack } from "../policy/index.ts";
-import { createTally, everybody, measure, measureReach, type BlastReport, type Excess, type Reach } from "./blastRadius.ts";
+import { createTally, everybody, measure, measureReach, MEASURED_MAX, type BlastReport, type Excess, type Reach } from "./blastRadius.ts";
 import type { Feed } from "./batch.ts";
 import type { InboxRow, PublicationRow } from "./facts.ts";
 import type { BatchHeader } from "./inbox.ts";
@@ -116,13 +116,12 @@ export async function measurePack(text: string, { evidence, entries, evaluator, 
   const holders = evidence.holderCount();
   const all = packReasons(evaluator.pack, pack, sides.from);
   const reasonsOver = ({ gain, loss, freed }: Excess, others: readonly string[]): string[] => [...others, gain, loss, freed].filter((r) => r !== null);
-  const limitsOfAll = { ...limits, sampledOneIn: 1 };
   const unseen = all.filter((reason) => !seen.reasons.includes(reason));
   return {
-    report: tally.report({ holders, sampledOneIn: 1 }),
-    counts: tally.counts(1),
-    reasons: reasonsOver(tally.excess(holders, limitsOfAll), all),
-    beyond: reasonsOver(tally.excess(holders, limitsOfAll, seen.counts), unseen),
+    report: tally.report({ holders, sample: null }),
+    counts: tally.counts(null),
+    reasons: reasonsOver(tally.excess(holders, limits, null), all),
+    beyond: reasonsOver(tally.excess(holders, limits, null, seen.counts), unseen),
   };
 }
 
@@ -179,13 +178,13 @@ export async function measureRegions(
   seen: Pick<ChangeRecord, "counts"> = {},
 ): Promise<Measured & { excess: Excess }> {
   const sides = { before: evaluator, after: createEvaluator(evaluator.pack, history), from: now() };
-  const { tally, sampledOneIn } = await measureReach(evidence, reachOf(differences, evaluator), sides, between);
+  const { tally, sample } = await measureReach(evidence, reachOf(differences, evaluator), sides, MEASURED_MAX, between);
   const holders = evidence.holderCount();
-  const excess = tally.excess(holders, { ...limits, sampledOneIn });
-  const since = tally.excess(holders, { ...limits, sampledOneIn }, seen.counts);
+  const excess = tally.excess(holders, limits, sample);
+  const since = tally.excess(holders, limits, sample, seen.counts);
   return {
-    report: tally.report({ holders, sampledOneIn }),
-    counts: tally.counts(sampledOneIn),
+    report: tally.report({ holders, sample }),
+    counts: tally.counts(sample),
     excess,
     reasons: [excess.gain, excess.loss].filter((r) => r !== null),
     beyond: [since.gain, since.loss].filter((r) => r !== null),

@@ -7,6 +7,7 @@ import {
   countyFault,
   DRUG_CLASSES,
   FINDING_KINDS,
+  isCountryCode,
   mayHoldNumber,
   parseCounty,
   parseDay,
@@ -72,9 +73,11 @@ const words = z
   .regex(/^\P{Cc}*$/u, "must not hold control characters")
   .refine((text) => !mayHoldNumber(text), "seems to hold a document or phone number, which must not be kept: leave it out");
 
-/** Who decided, and on what ground: never empty, since a clearing that nobody stands for is worth nothing. */
-const authority = words.min(1, "must name the authority that decided");
-const ground = words.min(1, "must say on what ground");
+/** Words that must say something: none, or blanks alone, don't. */
+const saying = (fault: string) => words.refine((text) => text.trim() !== "", fault);
+/** Who decided, and on what ground: a finding or a clearing that nobody stands for is worth nothing. */
+const authority = saying("must name the authority that decided");
+const ground = saying("must say on what ground it was decided");
 
 const SCHEMAS = {
   holders: z.strictObject({
@@ -101,8 +104,8 @@ const SCHEMAS = {
     level: words.optional(),
     from: moment,
     to: moment.optional(),
-    authority: words,
-    ground: words,
+    authority,
+    ground,
   }),
   crossings: z.strictObject({
     factId,
@@ -110,15 +113,15 @@ const SCHEMAS = {
     ...subject,
     at: moment,
     port: county,
-    origin: z.string().regex(/^[A-Z]{3}$/, "must be three letters of ISO 3166, such as MAC"),
+    origin: z.string().refine(isCountryCode, "is no code of ISO 3166-1: send the three capitals of the country or territory that the holder came from, such as MAC"),
     homeSuitable: z.boolean().default(true),
   }),
   purchases: z.strictObject({ factId, revision, ...subject, at: moment, drugClass: z.enum(DRUG_CLASSES), county }),
   "clinic-visits": z.strictObject({ factId, revision, ...subject, at: moment, symptom: z.enum(SYMPTOMS) }),
   commuters: z.strictObject({ factId, revision, ...subject, from: moment, to: moment.optional() }),
-  reports: z.strictObject({ factId, revision, ...subject, at: moment, community: words }),
+  reports: z.strictObject({ factId, revision, ...subject, at: moment, community: saying("must name the community that was told") }),
   declarations: z.strictObject({ factId, revision, ...subject, at: moment }),
-  obligations: z.strictObject({ factId, revision, ...subject, kind: words, at: moment, everyDays: z.int().min(1).max(60).optional(), to: moment.optional() }),
+  obligations: z.strictObject({ factId, revision, ...subject, kind: saying("must name the duty, such as the occupation"), at: moment, everyDays: z.int().min(1).max(60).optional(), to: moment.optional() }),
   residences: z.strictObject({ factId, revision, ...subject, county, from: moment, to: moment.optional() }),
   clearances: z.strictObject({ factId, revision, ...subject, clears: z.enum(CLEARABLE), at: moment, authority, ground }),
   refutations: z.strictObject({

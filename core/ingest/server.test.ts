@@ -346,6 +346,12 @@ describe("a delivery is refused, nothing is kept, and the next one is taken, whe
     expect(await problem(await roomy.deliver({ body: body(LINES_MAX + 1) }))).toMatchObject({ status: 413, title: "Too many lines" });
     expect((await roomy.deliver({ body: body(LINES_MAX) })).status).toBe(202);
   });
+  test.each([["CR", "\r"], ["CR and LF", "\r\n"]])("it has a line of HL7 more than it may, each ended by %s", async (_, end) => {
+    const roomy = startService({ bodyBytesMax: 1_000_000 });
+    const deliver = (lines: number): Promise<Response> => roomy.deliver({ body: `MSH|^~\\&|||||||ORU^R01${end.repeat(lines - 1)}`, contentType: "application/hl7-v2" });
+    expect(await problem(await deliver(LINES_MAX + 1))).toMatchObject({ status: 413, title: "Too many lines" });
+    expect(await problem(await deliver(LINES_MAX))).toMatchObject({ status: 422 });
+  });
   test.each([false, true])("its body is far too large (in chunks: %s)", async (chunked) => {
     const response = await service.deliver({ batch: "far", body: new Uint8Array(BODY_BYTES_MAX + 3 * 1024 * 1024), chunked });
     expect((await problem(response)).status).toBe(413);

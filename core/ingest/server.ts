@@ -228,9 +228,11 @@ async function readBody(request: Request, bytesMax: number): Promise<Uint8Array 
   return Buffer.concat(parts);
 }
 
+/** Lines end with LF, CR or both: HL7 has CR alone. */
 function lineCount(text: string): number {
   let count = 1;
   for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) count++;
+  for (let at = text.indexOf("\r"); at >= 0; at = text.indexOf("\r", at + 1)) if (text[at + 1] !== "\n") count++;
   return count;
 }
 

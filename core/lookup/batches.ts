@@ -10,7 +10,7 @@ import type { Tally } from "./metrics.ts";
 import { ANSWER_RECORD_BYTES, QUESTION_BYTES, type RecordLook } from "./records.ts";
 import { readQuestion } from "./scan.ts";
 
-export const SCANS_MAX = 1000;
+const SCANS_MAX = 1000;
 
 export const BATCH_TYPES = ["application/json", "application/msgpack", "application/octet-stream"] as const;
 export type BatchType = (typeof BATCH_TYPES)[number];

@@ -4,8 +4,8 @@
 
 import { formatInstant, isRefusal, maskNumber, now, parseDocument, type Clock, type Refusal } from "../domain/index.ts";
 import type { Codes, Keyring, Problem, Session, SessionFault, SessionRequest, Sessions } from "../access/index.ts";
-import { Answer, bearerOf, bytesPost, Closing, isTooLarge, jsonAnswer, jsonPost, problemAnswer, stream, type Form, type Head, type Site } from "../front/index.ts";
-import { answerBatch, BATCH_TYPES, isBatchType, SCANS_MAX, type BatchType } from "./batches.ts";
+import { Answer, bearerOf, bytesPost, Closing, jsonAnswer, jsonPost, lengthFault, problemAnswer, stream, type Form, type Head, type Site } from "../front/index.ts";
+import { answerBatch, BATCH_TYPES, isBatchType, type BatchType } from "./batches.ts";
 import { answerFrame, FRAME_BYTES_MAX, FRAME_FORM } from "./frames.ts";
 import type { Look } from "./look.ts";
 import { BAD_REQUEST_OUTCOME, createTally, NO_SESSION_OUTCOME, type LookupMetrics } from "./metrics.ts";
@@ -61,7 +61,10 @@ export function createSite({ look, recordLook, sessions, codes, keyring, clock, 
           const session = sessionOf(head);
           if (!session) return counted(NO_SESSION_OUTCOME, NO_SESSION, startMs);
           const code = head.get("x-code");
-          if (!code) return isTooLarge(head, BODY_BYTES_MAX) ? counted(BAD_REQUEST_OUTCOME, BODY_TOO_LARGE, startMs) : { session, startMs };
+          if (!code) {
+            const fault = lengthFault(head, BODY_BYTES_MAX);
+            return fault ? counted(BAD_REQUEST_OUTCOME, fault, startMs) : { session, startMs };
+          }
           return (head.get("content-length") || "0") !== "0" ? counted(BAD_REQUEST_OUTCOME, CODE_AND_BODY, startMs) : answerScan({ session, startMs }, { code });
         },
         answer: answerScan,
@@ -73,7 +76,8 @@ export function createSite({ look, recordLook, sessions, codes, keyring, clock, 
           if (!session) return counted(NO_SESSION_OUTCOME, NO_SESSION, startMs);
           const type = (head.get("content-type") || BATCH_TYPES[0]).split(";")[0]!.trim().toLowerCase();
           if (!isBatchType(type)) return counted(BAD_REQUEST_OUTCOME, BATCH_TYPE_PROBLEM, startMs);
-          return isTooLarge(head, BATCH_BYTES_MAX) ? counted(BAD_REQUEST_OUTCOME, BATCH_TOO_LARGE, startMs) : { session, startMs, type };
+          const fault = lengthFault(head, BATCH_BYTES_MAX);
+          return fault ? counted(BAD_REQUEST_OUTCOME, fault, startMs) : { session, startMs, type };
         },
         answer({ session, startMs, type }, body) {
           const tally = createTally();
@@ -88,7 +92,7 @@ export function createSite({ look, recordLook, sessions, codes, keyring, clock, 
           const session = sessionOf(head);
           if (!session) return NO_SESSION;
           if (session.device.class !== "staff") return CODES_FOR_STAFF;
-          return isTooLarge(head, BODY_BYTES_MAX) ? BODY_TOO_LARGE : session;
+          return lengthFault(head, BODY_BYTES_MAX) ?? session;
         },
         answer(_, body) {
           const question = body === undefined ? undefined : readQuestion(body);
@@ -102,7 +106,7 @@ export function createSite({ look, recordLook, sessions, codes, keyring, clock, 
         },
       }),
       "/v1/sessions": jsonPost<Readonly<Record<string, never>>>({
-        admit: (head) => (isTooLarge(head, BODY_BYTES_MAX) ? BODY_TOO_LARGE : {}),
+        admit: (head) => lengthFault(head, BODY_BYTES_MAX) ?? {},
         answer(_, body) {
           if (!isSessionRequest(body)) return BAD_SESSION_REQUEST;
           const opened = sessions.open(body);
@@ -139,9 +143,7 @@ const BATCH_FORMS = Object.fromEntries(BATCH_TYPES.map((type) => [type, formOf(t
 
 const NO_SESSION = problemAnswer({ status: 401, title: "No session", detail: "send Authorization: Bearer with a session that has not ended; POST /v1/sessions opens one" });
 const NO_JSON = problemAnswer({ status: 400, title: "Bad body", detail: "the body is no JSON" });
-const BODY_TOO_LARGE = problemAnswer({ status: 413, title: "Body too large", detail: `a body here has at most ${BODY_BYTES_MAX} bytes and says its length in Content-Length` });
 const CODE_AND_BODY = problemAnswer({ status: 400, title: "Code and body", detail: "a scan with the header X-Code has no body: send one or the other" });
-const BATCH_TOO_LARGE = problemAnswer({ status: 413, title: "Body too large", detail: `a batch has at most ${SCANS_MAX} scans and ${BATCH_BYTES_MAX} bytes and says its length in Content-Length` });
 const BATCH_TYPE_PROBLEM = problemAnswer({ status: 415, title: "Content type not taken", detail: `batches come as ${BATCH_TYPES.join(", ")}` });
 const CODES_FOR_STAFF = problemAnswer({ status: 403, title: "Not for this device", detail: "codes are made for devices of the class staff" });
 const BAD_SESSION_REQUEST = problemAnswer({ status: 400, title: "Bad session request", detail: "the body must be a JSON object of the texts device, issuedAt, nonce (8 to 64 characters) and signature" });

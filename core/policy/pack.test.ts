@@ -189,6 +189,8 @@ describe("a fault names its line", () => {
     ["a port county under its older code", `${SOUND}portCounties: [320684]\n`, 15, "portCounties.0"],
     ["a window of 61 days", changed(10, "      stillInRiskCounty: { flag: home, windowDays: 61 }"), 10, "policies.0.rules.stillInRiskCounty.windowDays"],
     ["an origin of two letters", changed(10, "      isolation: { popup: 2, cityDays: 1, cityDaysWithoutHome: 1, elsewhereDays: 1, originDays: {}, exemptOrigins: [MO], exemptTestWithinHours: 1 }"), 10, "policies.0.rules.isolation.exemptOrigins.0"],
+    ["an origin that is no country's code", changed(10, "      isolation: { popup: 2, cityDays: 1, cityDaysWithoutHome: 1, elsewhereDays: 1, originDays: {}, exemptOrigins: [MAC, ZZZ], exemptTestWithinHours: 1 }"), 10, "policies.0.rules.isolation.exemptOrigins.1"],
+    ["days for an origin that is no country's code", changed(10, "      isolation: { popup: 2, cityDays: 1, cityDaysWithoutHome: 1, elsewhereDays: 1, originDays: { ZZZ: 3 }, exemptOrigins: [], exemptTestWithinHours: 1 }"), 10, "policies.0.rules.isolation.originDays.ZZZ"],
     ["marks of commuters that are none", changed(10, "      commuterMark: { flags: [], days: 7 }"), 10, "policies.0.rules.commuterMark.flags"],
     ["popupNumbers that end", changed(14, "      popupNumbers: null"), 14, "policies.1.rules.popupNumbers"],
     ["24:00", changed(3, "until: 2021-12-31T24:00:00+08:00"), 3, "until"],

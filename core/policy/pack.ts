@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { isMap, isNode, isScalar, LineCounter, parseDocument, visit } from "yaml";
 import { z } from "zod";
-import { allCounties, FINDING_KINDS, FLAGS, mayHoldNumber, parseInstant, POPUPS, readBySchema, repeatableName, type CountyCode, type Instant, type Interval } from "../domain/index.ts";
+import { allCounties, FINDING_KINDS, FLAGS, isCountryCode, mayHoldNumber, parseInstant, POPUPS, readBySchema, repeatableName, type CountyCode, type Instant, type Interval } from "../domain/index.ts";
 import { YAML_FAULTS } from "./yamlFaults.ts";
 
 const flag = z.enum(FLAGS);
@@ -14,7 +14,7 @@ const popup = z.literal(POPUPS);
 const days = z.int().min(1).max(60);
 const windowDays = days;
 const hours = z.int().min(1).max(1000);
-const origin = z.string().regex(/^[A-Z]{3}$/, "must be three letters of ISO 3166");
+const origin = z.string().refine(isCountryCode, "is no code of ISO 3166-1 alpha-3, such as MAC: no crossing would match it");
 const instant = z.string().transform((text, context): Instant => {
   const at = parseInstant(text);
   if (at === undefined) context.addIssue({ code: "custom", message: "must be an instant with offset, such as 2022-02-12T00:00:00+08:00" });

@@ -38,9 +38,9 @@ export async function measurePack(folder: DataFolder, text: string): Promise<Pac
     const tally = createTally();
     for (const page of everybody(evidence, entries)) for (const holder of page) measure(tally, evidence, holder, sides);
     const holders = evidence.holderCount();
-    const { gain, loss, freed } = tally.excess(holders, { ...limits, sampledOneIn: 1 });
+    const { gain, loss, freed } = tally.excess(holders, limits, null);
     const excess = [...packReasons(inForce, candidate, from), gain, loss, freed].filter((e) => e !== null);
-    return { report: tally.report({ holders, sampledOneIn: 1 }), excess, limits, repeats: packRepeatedBy(text, evidence), tookMs: performance.now() - startMs };
+    return { report: tally.report({ holders, sample: null }), excess, limits, repeats: packRepeatedBy(text, evidence), tookMs: performance.now() - startMs };
   } finally {
     await Promise.all([evidence.close(), entries.close()]);
   }

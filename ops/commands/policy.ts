@@ -211,9 +211,10 @@ function sayChange(change: ChangeRecord, say: Say): void {
 const COUNTIES_SHOWN = 10;
 
 /** How many holders would gain and lose each flag, by county. */
-export function sayReport({ holders, sampledOneIn, flags }: BlastReport, say: Say): void {
+export function sayReport({ holders, sampledOneIn, sample, flags }: BlastReport, say: Say): void {
   const told = (count: ToldCount): string => (count === null ? "under 10" : `${sampledOneIn > 1 ? "about " : ""}${count}`);
   say(`  of ${holders} holders, from now on:`);
+  if (sample) say(`    ${sample}`);
   if (Object.keys(flags).length === 0) say("    nobody gains or loses a flag");
   for (const [flag, { gains, losses, byCounty }] of Object.entries(flags)) {
     say(`    ${flag.padEnd(12)} ${told(gains)} would gain it, ${told(losses)} would lose it`);
