@@ -1,11 +1,12 @@
-// Entries of very many invented documents, written straight into a store in the order of their keys: a tenth flagged, four fifths tested, as in the demo city.
+// Entries of very many invented documents, as the demo city's are mixed: a tenth flagged, four fifths tested. Here: which document is the i-th, and what its
+// entry says. They are written by loader.ts.
 
-import { createKeyring } from "../core/access/index.ts";
-import { allCounties, dayOf, parseDocument, isRefusal, residentIdCheck, type Instant, type TimedFlag } from "../core/domain/index.ts";
-import { encodeEntry, openEntryWriter, type Entry } from "../core/entry/index.ts";
+import { allCounties, dayOf, residentIdCheck, type Instant, type TimedFlag } from "../core/domain/index.ts";
+import { encodeEntry, type Entry } from "../core/entry/index.ts";
 
 const DAY_S = 86_400;
-const AT_ONCE = 20_000;
+/** Entries are of so many kinds: the i-th is of kind i modulo this. */
+export const KINDS = 40;
 
 /** A valid number (GB 11643) of somebody who would be over 120 years old; another one for each i under 500 million. */
 export function numberOf(i: number): string {
@@ -18,44 +19,34 @@ export function numberOf(i: number): string {
 }
 let counties: string[] | undefined;
 
-/** Writes entries for the first `count` numbers; nobody else may write meanwhile. @returns how long it took, milliseconds. */
-export async function loadEntries(folder: string, secret: Uint8Array, count: number, at: Instant, progress: (line: string) => void): Promise<number> {
-  const startMs = performance.now();
-  const keyring = createKeyring(secret);
-  const keys = Array.from({ length: count }, (_, i) => {
-    const document = parseDocument({ type: "resident-id", number: numberOf(i) });
-    if (isRefusal(document)) throw new Error(`number ${i} is none: ${document.reason}`);
-    return { key: keyring.documentKey(document), i };
-  });
-  progress(`${count} numbers hashed`);
-  keys.sort((a, b) => Buffer.compare(a.key, b.key));
-  const records = recordsAt(at);
-  const entries = openEntryWriter(folder);
-  for (let done = 0; done < count; done += AT_ONCE) {
-    entries.transaction(() => {
-      for (const { key, i } of keys.slice(done, done + AT_ONCE)) entries.put(key, records[i % records.length]!);
-    });
-  }
-  await entries.flushed();
-  await entries.close();
-  progress(`${count} entries written`);
-  return performance.now() - startMs;
+/** What a gate must hear of an entry of this kind, whatever its venue's rule. */
+export interface KnownAnswer {
+  readonly popups: readonly number[];
+  readonly testAgeDays: number | null;
 }
 
-/** Forty records that stand for everybody's: four flagged, thirty-two tested. */
-function recordsAt(at: Instant): Uint8Array[] {
-  return Array.from({ length: 40 }, (_, i) => {
-    const flags: TimedFlag[] = i % 10 === 3 ? [{ flag: i === 3 ? "popup-1" : "popup-4", rule: i === 3 ? "affectedCounty" : "arrivalTest", from: at - DAY_S, until: at + 5 * DAY_S }] : [];
-    const issuedAt = at - (1 + (i % 4)) * DAY_S;
-    const isTested = i % 5 !== 4;
+/** The kinds: of forty four are flagged and thirty-two tested. */
+export function knownAnswers(): KnownAnswer[] {
+  return Array.from({ length: KINDS }, (_, kind) => ({
+    popups: kind % 10 === 3 ? [kind === 3 ? 1 : 4] : [],
+    testAgeDays: kind % 5 === 4 ? null : 1 + (kind % 4),
+  }));
+}
+
+/** Their records at an instant. */
+export function recordsAt(at: Instant): Uint8Array[] {
+  return knownAnswers().map(({ popups: [popup], testAgeDays }) => {
+    const issuedAt = at - (testAgeDays ?? 0) * DAY_S;
+    const flags: TimedFlag[] =
+      popup === undefined ? [] : [{ flag: popup === 1 ? "popup-1" : "popup-4", rule: popup === 1 ? "affectedCounty" : "arrivalTest", from: at - DAY_S, until: at + 5 * DAY_S }];
     const entry: Entry = {
       registered: true,
       incomplete: false,
       evidenceSequence: 1,
       policyId: 1,
       regionRevision: 1,
-      negatives: isTested ? [{ sampledAt: issuedAt - 3600, issuedAt }] : [],
-      shownTests: isTested ? [{ from: issuedAt, effectiveDay: dayOf(issuedAt) }] : [],
+      negatives: testAgeDays === null ? [] : [{ sampledAt: issuedAt - 3600, issuedAt }],
+      shownTests: testAgeDays === null ? [] : [{ from: issuedAt, effectiveDay: dayOf(issuedAt) }],
       flags,
     };
     return encodeEntry(entry);

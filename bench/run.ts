@@ -5,6 +5,7 @@ import { evaluate } from "./evaluate.ts";
 import { freshness } from "./freshness.ts";
 import { policyDiff } from "./policyDiff.ts";
 import { publications } from "./publications.ts";
+import { scale } from "./scale.ts";
 import { scan } from "./scan.ts";
 import { torture } from "./torture.ts";
 
@@ -18,10 +19,10 @@ export interface BenchResult {
 interface Bench {
   readonly question: string;
   readonly options: readonly string[];
-  readonly run: (option: (name: string, initial: number) => number, progress: (line: string) => void) => Promise<BenchResult>;
+  readonly run: (option: (name: string, initial: number) => number, progress: (line: string) => void, has: (flag: string) => boolean) => Promise<BenchResult>;
 }
 
-const BENCHES: Record<string, Bench> = { evaluate, freshness, "policy-diff": policyDiff, publications, scan, torture };
+const BENCHES: Record<string, Bench> = { evaluate, freshness, "policy-diff": policyDiff, publications, scale, scan, torture };
 
 function help(): string {
   const lines = Object.entries(BENCHES).flatMap(([name, { question, options }]) => [`  ${name}: ${question}`, ...options.map((o) => `      ${o}`)]);
@@ -41,7 +42,11 @@ async function main(words: readonly string[]): Promise<number> {
     if (!Number.isInteger(value) || value < 1) throw new Error(`--${optionName} must be a whole number from 1`);
     return value;
   };
-  const { table, json, holds } = await bench.run(option, (line) => console.error(line));
+  const { table, json, holds } = await bench.run(
+    option,
+    (line) => console.error(line),
+    (flag) => rest.includes(`--${flag}`),
+  );
   console.log(table.join("\n"));
   if (rest.includes("--json")) console.log(JSON.stringify(json));
   return holds ? 0 : 1;

@@ -1,91 +1,108 @@
-// What does a scan cost, beside a bare handler of the same server, and how many does one lookup process answer?
+// What does a scan cost, beside a bare handler of the same server, beside loops in C over the same entries, and beside Redis and a service on it?
 //
-// The real lookup process on a store of very many entries, pinned to one core, its client to another; CPU of the serving process from the kernel's accounting; both sides
-// in turn, round by round, medians. Numbers are drawn evenly from all.
+// The real lookup process on a store of very many entries, pinned to one core, its client to another; CPU of the serving processes from the kernel's accounting; all
+// sides in turn, round by round, medians; a round's ratio is of what was measured in that round. Documents are drawn evenly from all entries, other ones in each round. Every answer is
+// compared with what the loader wrote, and the checksums of a round's first answers with those of the peers.
 
-import { crc32 } from "node:zlib";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { cpus, tmpdir } from "node:os";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { cpus, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { randomBytes } from "node:crypto";
-import { signSessionRequest } from "../core/access/index.ts";
-import { formatInstant, now, type Clock } from "../core/domain/index.ts";
-import { loadEntries, numberOf } from "./entries.ts";
+import type { Subprocess } from "bun";
+import { buildCity, coldStartMs } from "./city.ts";
+import { arePinned, median, privateRssMib, rounded, type Round } from "./processes.ts";
+import { buildPrograms } from "./programs.ts";
 import type { BenchResult } from "./run.ts";
-import { startService } from "./service.ts";
+import { brokenGoals, goalLines, LOAD_ENTRIES, LOAD_S_MAX, type Figures } from "./scanGoals.ts";
+import { requireTools, SIDES, startSides, type Side } from "./scanSides.ts";
 
-const HTTP_VS_BARE_MAX = 1.5;
-const CODE_VS_BARE_MAX = 1.65;
-const FRAME_SCANS = 64;
-const FRAMES_IN_FLIGHT = 16;
-const QUESTION_BYTES = 32;
-const ANSWER_BYTES = 16;
-/** Questions that are drawn once and sent again and again, evenly from all entries. */
-const DRAWN = 100_000;
+const FULL_ENTRIES = 100_000_000;
+/** How far the draws of one round lie from those of the next. */
+const ROUND_STEP = 397 * 1024;
 
 export const scan = {
-  question: "what does a scan cost beside a bare handler of the same server, over HTTP and in frames?",
-  options: ["--entries N: how many (1000000)", "--rounds N: rounds in turn (5)", "--seconds N: length of a round (3)"],
-  async run(option: (name: string, initial: number) => number, progress: (line: string) => void): Promise<BenchResult> {
-    const count = option("entries", 1_000_000);
-    const rounds = option("rounds", 5);
-    const seconds = option("seconds", 3);
-    if (Bun.which("wrk") === null) throw new Error("this bench needs wrk: install the distribution's package of that name");
+  question: "what does a scan cost beside a bare handler, loops in C, Redis, and Fastify with Redis?",
+  options: ["--entries N: how many (1000000)", "--rounds N: rounds in turn (5)", "--seconds N: length of a round (3)", "--full: 100 million entries"],
+  async run(option: (name: string, initial: number) => number, progress: (line: string) => void, has: (flag: string) => boolean): Promise<BenchResult> {
+    const count = option("entries", has("full") ? FULL_ENTRIES : 1_000_000);
+    const [roundCount, seconds] = [option("rounds", 5), option("seconds", 3)];
+    requireTools();
     const folder = mkdtempSync(join(tmpdir(), "fangxing-bench-"));
-    const children: Bun.Subprocess[] = [];
+    const children: Subprocess[] = [];
     try {
-      const city = await startService(100, folder);
-      const { clock } = city;
-      await city.stop();
-      const loadMs = await loadEntries(join(folder, "entries"), readFileSync(join(folder, "secrets", "document.key")), count, now(clock), progress);
-      const cli = fileURLToPath(new URL("../ops/cli.ts", import.meta.url));
-      const lookup = await startChild(children, [process.execPath, cli, "lookup-process", "--data", folder, "--lookup-port", "0"]);
-      const bare = await startChild(children, [process.execPath, fileURLToPath(new URL("./peers/bare.ts", import.meta.url)), "0"]);
-      const token = await openSession(lookup.port, folder, clock);
-      const script = writeScript(folder, count, token);
-
-      const cpu: Record<"http" | "bare" | "code" | "bareCode", number[]> = { http: [], bare: [], code: [], bareCode: [] };
-      const rate: Record<"http" | "bare", number[]> = { http: [], bare: [] };
-      const frames: { us: number; perSecond: number; checksum: number }[] = [];
-      for (let round = 0; round < rounds; round++) {
-        progress(`round ${round + 1} of ${rounds}`);
-        const code = await makeCode(lookup.port, token, count);
-        const http = await load(lookup, script.scans, seconds, token, null);
-        const bareHttp = await load(bare, script.scans, seconds, token, null);
-        const coded = await load(lookup, script.code, seconds, token, code);
-        const bareCoded = await load(bare, script.code, seconds, token, code);
-        cpu.http.push(http.usEach);
-        cpu.bare.push(bareHttp.usEach);
-        cpu.code.push(coded.usEach);
-        cpu.bareCode.push(bareCoded.usEach);
-        rate.http.push(http.perSecond);
-        rate.bare.push(bareHttp.perSecond);
-        frames.push(await stream(lookup, token, count, seconds));
+      const loadBefore = loadavg()[0]!;
+      const programs = buildPrograms(folder);
+      const city = await buildCity(folder, count, progress);
+      const { questions } = city;
+      const sides = await startSides(children, folder, programs, city, progress);
+      const { lookup, redis } = sides;
+      const rounds = Object.fromEntries(SIDES.map((side) => [side, [] as Round[]])) as Record<Side, Round[]>;
+      const faults: string[] = [];
+      // Round 0 warms up: compilers, page tables.
+      for (let round = 0; round <= roundCount; round++) {
+        progress(round === 0 ? "warming up" : `round ${round} of ${roundCount}`);
+        const start = (round * ROUND_STEP) % questions.drawn;
+        const found = await sides.round(start, seconds);
+        faults.push(...faultsOf(found, questions.recordChecksum(start)).map((fault) => `round ${round}: ${fault}`));
+        for (const [side, measured] of Object.entries(found)) if (round > 0) rounds[side as Side].push(measured);
       }
+      const privateMib = privateRssMib(lookup.pid, city.dataFile);
+      const coldStarts: number[] = [];
+      for (let i = 0; i < roundCount; i++) coldStarts.push(await coldStartMs(children, sides.token, city));
+      progress("restarting Redis");
+      const redisColdMs = await redis?.restart();
+
+      const ratio = (over: Side, under: Side): number | null => (rounds[over].length === 0 ? null : median(rounds[over].map(({ us }, i) => us / rounds[under][i]!.us)));
+      const us = (side: Side): number | null => (rounds[side].length === 0 ? null : rounded(median(rounds[side].map((r) => r.us))));
+      const perSecond = (side: Side): number => Math.round(median(rounds[side].map((r) => r.perSecond)));
+      const figures: Figures = {
+        http_vs_bare: ratio("http", "bareHttp"),
+        code_vs_bare: ratio("code", "bareCode"),
+        stream_vs_c: ratio("frames", "cSequential"),
+        stream_vs_c_batched: ratio("frames", "cOverlapped"),
+        vs_fastify_redis: ratio("fastifyRedis", "http"),
+        vs_redis_pipeline: ratio("redisMget", "frames"),
+        scans_per_s_core: perSecond("frames"),
+        http_scans_per_s_core: perSecond("http"),
+        disk_bytes_per_entry: city.bytesAnEntry,
+        private_rss_mb: privateMib,
+        cold_start_ms: median(coldStarts),
+      };
       const json = {
         bench: "scan",
         entries: count,
-        load_s: round2(loadMs / 1000),
-        http_us: round2(median(cpu.http)),
-        bare_us: round2(median(cpu.bare)),
-        http_vs_bare: round2(median(cpu.http.map((us, i) => us / cpu.bare[i]!))),
-        code_us: round2(median(cpu.code)),
-        code_vs_bare: round2(median(cpu.code.map((us, i) => us / cpu.bareCode[i]!))),
-        http_scans_per_s_core: Math.round(median(rate.http)),
-        http_share_of_bare_rate: round2(median(rate.http.map((r, i) => r / rate.bare[i]!))),
-        frame_us_per_scan: round2(median(frames.map((f) => f.us))),
-        scans_per_s_core: Math.round(median(frames.map((f) => f.perSecond))),
-        checksum: frames[0]!.checksum,
-        rounds: { cpu, rate, frames },
+        ...Object.fromEntries(Object.entries(figures).map(([field, value]) => [field, value === null ? null : rounded(value)])),
+        us: Object.fromEntries(SIDES.map((side) => [side, us(side)])),
+        bare_per_s_core: perSecond("bareHttp"),
+        http_share_of_bare_rate: rounded(median(rounds.http.map((r, i) => r.perSecond / rounds.bareHttp[i]!.perSecond))),
+        load_s: rounded(city.loadS),
+        redis_memory_mb: redis ? rounded(redis.memoryMib) : null,
+        redis_fill_s: redis ? rounded(redis.fillS) : null,
+        redis_cold_start_ms: redisColdMs === undefined ? null : rounded(redisColdMs),
+        checksum: rounds.frames[0]!.checksum,
+        faults,
+        machine: { processor: cpus()[0]!.model, cores: cpus().length, pinned: arePinned, load_before: loadBefore, load_after: loadavg()[0]! },
+        versions: { bun: Bun.version, node: redis ? Bun.spawnSync(["node", "--version"]).stdout.toString().trim() : null, fastify: packageVersion("fastify"), ioredis: packageVersion("ioredis"), redis: redis?.version ?? null },
+        rounds: { ...rounds, coldStarts },
       };
+      const broken = [...brokenGoals(figures), ...(count >= LOAD_ENTRIES && city.loadS > LOAD_S_MAX * (count / LOAD_ENTRIES) ? ["load_s"] : [])];
       const table = [
-        `${count} entries, loaded in ${json.load_s} s; medians of ${rounds} rounds, CPU of the serving process`,
-        `  POST /v1/scan        ${json.http_us} µs, bare handler ${json.bare_us} µs: ratio ${json.http_vs_bare} (at most ${HTTP_VS_BARE_MAX}); ${json.http_scans_per_s_core} scans/s, ${json.http_share_of_bare_rate} of the bare rate`,
-        `  X-Code, no body      ${json.code_us} µs: ratio ${json.code_vs_bare} (at most ${CODE_VS_BARE_MAX})`,
-        `  frames of ${FRAME_SCANS}         ${json.frame_us_per_scan} µs a scan, ${json.scans_per_s_core} scans/s`,
+        `${count} entries, loaded in ${json.load_s} s (22 million in at most ${LOAD_S_MAX}); medians of ${roundCount} rounds${arePinned ? "" : ", SERVERS AND CLIENTS SHARE CORES"}`,
+        ...goalLines(figures, {
+          http_vs_bare: `${us("http")} / ${us("bareHttp")} µs`,
+          code_vs_bare: `${us("code")} / ${us("bareCode")} µs`,
+          stream_vs_c: `${us("frames")} / ${us("cSequential")} µs`,
+          stream_vs_c_batched: `${us("frames")} / ${us("cOverlapped")} µs`,
+          vs_fastify_redis: redis ? `${us("fastifyRedis")} / ${us("http")} µs` : "no memory for Redis",
+          vs_redis_pipeline: redis ? `${us("redisMget")} / ${us("frames")} µs` : "no memory for Redis",
+          http_scans_per_s_core: `${json.http_share_of_bare_rate} of the bare handler's ${json.bare_per_s_core}`,
+          private_rss_mb: redis ? `Redis ${json.redis_memory_mb}` : "",
+          cold_start_ms: redis ? `Redis ${json.redis_cold_start_ms} from its dump, ${json.redis_fill_s} s to fill` : "",
+        }),
+        faults.length === 0 ? `  every answer as it was written, checksums of all sides agree` : `  WRONG ANSWERS: ${faults.join("; ")}`,
+        broken.length === 0 ? "  all promises held" : `  not held: ${broken.join(", ")}`,
       ];
-      return { table, json, holds: json.http_vs_bare <= HTTP_VS_BARE_MAX && json.code_vs_bare <= CODE_VS_BARE_MAX };
+      return { table, json, holds: broken.length === 0 && faults.length === 0 };
     } finally {
       for (const child of children) child.kill();
       await Promise.all(children.map((child) => child.exited));
@@ -94,128 +111,14 @@ export const scan = {
   },
 };
 
-interface Serving {
-  readonly pid: number;
-  readonly port: number;
+/** Sides whose answers were not what the loader wrote, or not each other's. */
+function faultsOf(found: Partial<Record<Side, Round>>, records: number): string[] {
+  const wrong = SIDES.filter((side) => (found[side]?.wrong ?? 0) > 0).map((side) => `${found[side]!.wrong} answers of ${side} are wrong`);
+  const raw = (["cSequential", "cOverlapped", "redisMget"] as const).filter((side) => found[side] && found[side].checksum !== records).map((side) => `the records that ${side} read are others`);
+  const texts = found.fastifyRedis && found.fastifyRedis.checksum !== found.http?.checksum ? ["Fastify's answers have other bytes"] : [];
+  return [...wrong, ...raw, ...texts];
 }
 
-/** Starts a server on the first core and waits until it says its port. */
-async function startChild(children: Bun.Subprocess[], command: readonly string[]): Promise<Serving> {
-  const pinned = cpus().length > 1 ? ["taskset", "-c", "0"] : [];
-  const child = Bun.spawn([...pinned, ...command], { stdin: "pipe", stdout: "pipe", stderr: "inherit" });
-  children.push(child);
-  let said = "";
-  for await (const part of child.stdout) {
-    said += new TextDecoder().decode(part);
-    const ready = /ready (\d+)/.exec(said);
-    if (ready) return { pid: child.pid, port: Number(ready[1]) };
-  }
-  throw new Error(`${command.join(" ")} did not start`);
-}
-
-/** CPU that a process has used, microseconds, as the kernel counts it. */
-function cpuUs(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]!.split(" ");
-  return (Number(fields[11]) + Number(fields[12])) * 10_000;
-}
-
-async function openSession(port: number, folder: string, clock: Clock): Promise<string> {
-  const request = { device: "console", issuedAt: formatInstant(now(clock)), nonce: randomBytes(16).toString("base64url") };
-  const signed = signSessionRequest(request, readFileSync(join(folder, "secrets", "console.pem"), "utf8"));
-  return ((await (await fetch(`http://127.0.0.1:${port}/v1/sessions`, { method: "POST", body: JSON.stringify(signed) })).json()) as { session: string }).session;
-}
-
-async function makeCode(port: number, token: string, count: number): Promise<string> {
-  const body = JSON.stringify({ document: { type: "resident-id", number: numberOf(Math.floor(count / 2)) } });
-  return ((await (await fetch(`http://127.0.0.1:${port}/v1/codes`, { method: "POST", headers: { Authorization: `Bearer ${token}` }, body })).json()) as { code: string }).code;
-}
-
-/** Scripts for wrk: bodies of drawn numbers one after the other; a header and no body. */
-function writeScript(folder: string, count: number, token: string): { scans: string; code: string } {
-  const numbers = Array.from({ length: DRAWN }, (_, i) => numberOf(drawn(i, count)));
-  writeFileSync(join(folder, "numbers.txt"), `${numbers.join("\n")}\n`);
-  const scans = join(folder, "scans.lua");
-  writeFileSync(
-    scans,
-    `local bodies, i = {}, 0
-for line in io.lines("${join(folder, "numbers.txt")}") do bodies[#bodies + 1] = '{"document":{"type":"resident-id","number":"' .. line .. '"}}' end
-local headers = { ["Authorization"] = "Bearer ${token}", ["Content-Type"] = "application/json" }
-request = function() i = i % #bodies + 1; return wrk.format("POST", "/v1/scan", headers, bodies[i]) end
-`,
-  );
-  const code = join(folder, "code.lua");
-  writeFileSync(code, `request = function() return wrk.format("POST", "/v1/scan", { ["Authorization"] = "Bearer ${token}", ["X-Code"] = os.getenv("CODE") }) end\n`);
-  return { scans, code };
-}
-
-/** The i-th drawn entry: all over the store, the same in every run. */
-function drawn(i: number, count: number): number {
-  return crc32(String(i)) % count;
-}
-
-/** Loads a server for some seconds from the other core. @throws when an answer was none. */
-async function load(server: Serving, script: string, seconds: number, token: string, code: string | null): Promise<{ usEach: number; perSecond: number }> {
-  const pinned = cpus().length > 1 ? ["taskset", "-c", "1"] : [];
-  const before = cpuUs(server.pid);
-  const wrk = Bun.spawn([...pinned, "wrk", "-t1", "-c32", `-d${seconds}s`, "-s", script, `http://127.0.0.1:${server.port}`], { stdout: "pipe", stderr: "inherit", env: { ...process.env, ...(code === null ? {} : { CODE: code }) } });
-  const out = await new Response(wrk.stdout).text();
-  await wrk.exited;
-  const used = cpuUs(server.pid) - before;
-  const [requests, perSecond] = [/(\d+) requests in/.exec(out), /Requests\/sec:\s+([\d.]+)/.exec(out)];
-  if (!requests || !perSecond || out.includes("Non-2xx")) throw new Error(`wrk went wrong: ${out.replaceAll(token, "TOKEN")}`);
-  return { usEach: used / Number(requests[1]), perSecond: Number(perSecond[1]) };
-}
-
-/** Keeps some frames in flight for some seconds. */
-async function stream(server: Serving, token: string, count: number, seconds: number): Promise<{ us: number; perSecond: number; checksum: number }> {
-  const frames = Array.from({ length: Math.floor(DRAWN / FRAME_SCANS) }, (_, f) => frameOf(f, count));
-  const socket = new WebSocket(`ws://127.0.0.1:${server.port}/v1/stream`, { headers: { Authorization: `Bearer ${token}` } });
-  socket.binaryType = "arraybuffer";
-  await new Promise<void>((resolve, reject) => {
-    socket.onopen = () => resolve();
-    socket.onerror = () => reject(new Error("the stream did not open"));
-  });
-  const untilMs = performance.now() + seconds * 1000;
-  const before = cpuUs(server.pid);
-  const startMs = performance.now();
-  let [sent, received, checksum] = [0, 0, 0];
-  await new Promise<void>((resolve, reject) => {
-    socket.onclose = () => reject(new Error("the stream was closed"));
-    socket.onmessage = ({ data }) => {
-      const answer = new Uint8Array(data as ArrayBuffer);
-      if (answer.length !== 6 + FRAME_SCANS * ANSWER_BYTES) reject(new Error("an answer of another length"));
-      // Results and flags, not the time.
-      if (received < frames.length) for (let i = 0; i < FRAME_SCANS; i++) checksum = crc32(answer.subarray(6 + i * ANSWER_BYTES, 6 + i * ANSWER_BYTES + 6), checksum);
-      received++;
-      if (performance.now() < untilMs || sent < frames.length) socket.send(frames[sent++ % frames.length]!);
-      else if (received === sent) resolve();
-    };
-    while (sent < FRAMES_IN_FLIGHT) socket.send(frames[sent++]!);
-  });
-  const tookS = (performance.now() - startMs) / 1000;
-  const used = cpuUs(server.pid) - before;
-  socket.onclose = null;
-  socket.close();
-  return { us: used / (received * FRAME_SCANS), perSecond: (received * FRAME_SCANS) / tookS, checksum };
-}
-
-function frameOf(sequence: number, count: number): Uint8Array<ArrayBuffer> {
-  const frame = Buffer.alloc(6 + FRAME_SCANS * QUESTION_BYTES);
-  frame.writeUInt32LE(sequence, 0);
-  frame.writeUInt16LE(FRAME_SCANS, 4);
-  for (let i = 0; i < FRAME_SCANS; i++) {
-    const at = 6 + i * QUESTION_BYTES;
-    const number = numberOf(drawn(sequence * FRAME_SCANS + i, count));
-    frame[at + 5] = number.length;
-    frame.write(number, at + 6, "latin1");
-  }
-  return Uint8Array.from(frame);
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
-}
-
-function round2(value: number): number {
-  return Math.round(value * 100) / 100;
+function packageVersion(name: string): string {
+  return (JSON.parse(readFileSync(fileURLToPath(new URL(`../node_modules/${name}/package.json`, import.meta.url)), "utf8")) as { version: string }).version;
 }
