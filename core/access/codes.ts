@@ -3,7 +3,7 @@
 // the document's key and the number as it may be shown, never the number.
 // Not here: who may have one (lookup's server).
 
-import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from "node:crypto";
+import { createCipheriv, createDecipheriv, createSecretKey, hkdfSync, randomBytes } from "node:crypto";
 import { KEY_BYTES, type DocumentKey, type Instant } from "../domain/index.ts";
 
 export const CODE_LIFETIME_S = 300;
@@ -30,7 +30,8 @@ const SHAPE = /^[A-Za-z0-9_-]{60,160}$/;
 
 /** @param secret the session secret; the codes' own key is derived from it. */
 export function createCodes(secret: Uint8Array): Codes {
-  const key = Buffer.from(hkdfSync("sha256", secret, new Uint8Array(0), "fangxing code", 32));
+  // As an object: Node takes five times as long with a key as bytes.
+  const key = createSecretKey(Buffer.from(hkdfSync("sha256", secret, new Uint8Array(0), "fangxing code", 32)));
   return {
     seal({ key: documentKey, masked }, now) {
       const expiresAt = now + CODE_LIFETIME_S;
