@@ -49,7 +49,7 @@ export const scan = {
       const privateMib = privateRssMib(lookup.pid, city.dataFile);
       const coldStarts: number[] = [];
       for (let i = 0; i < roundCount; i++) coldStarts.push(await coldStartMs(children, sides.token, city));
-      progress("restarting Redis");
+      if (redis) progress("restarting Redis");
       const redisColdMs = await redis?.restart();
 
       const ratio = (over: Side, under: Side): number | null => (rounds[over].length === 0 ? null : median(rounds[over].map(({ us }, i) => us / rounds[under][i]!.us)));
@@ -96,8 +96,7 @@ export const scan = {
           vs_fastify_redis: redis ? `${us("fastifyRedis")} / ${us("http")} µs` : "no memory for Redis",
           vs_redis_pipeline: redis ? `${us("redisMget")} / ${us("frames")} µs` : "no memory for Redis",
           http_scans_per_s_core: `${json.http_share_of_bare_rate} of the bare handler's ${json.bare_per_s_core}`,
-          private_rss_mb: redis ? `Redis ${json.redis_memory_mb}` : "",
-          cold_start_ms: redis ? `Redis ${json.redis_cold_start_ms} from its dump, ${json.redis_fill_s} s to fill` : "",
+          ...(redis ? { private_rss_mb: `Redis ${json.redis_memory_mb}`, cold_start_ms: `Redis ${json.redis_cold_start_ms} from its dump, ${json.redis_fill_s} s to fill` } : {}),
         }),
         faults.length === 0 ? `  every answer as it was written, checksums of all sides agree` : `  WRONG ANSWERS: ${faults.join("; ")}`,
         broken.length === 0 ? "  all promises held" : `  not held: ${broken.join(", ")}`,
