@@ -95,11 +95,11 @@ function release(record: ChangeRecord, decision: Decision, parts: GuardParts): A
   putDecided(record, "applied", decision, evidence);
   if (record.kind === "pack") return putPackText(packTextOf(rows), record.id, evidence, now());
   if (record.publications.length > 0) return settled(record.publications.flatMap((p) => evidence.regions.mark(p, "released", now())), parts);
-  return putRegionRows(knownFrom(now(), regionChangeOf(rows as readonly InboxRow[])), parts);
+  return putRegionRows(releasedAt(now(), regionChangeOf(rows as readonly InboxRow[])), parts);
 }
 
 /** Nothing followed from it before somebody released it. */
-function knownFrom(at: Instant, { infections, screenings }: RegionChange): RegionChange {
+function releasedAt(at: Instant, { infections, screenings }: RegionChange): RegionChange {
   return {
     publications: [],
     infections: infections.map((row) => ({ ...row, infection: { ...row.infection, knownFrom: at } })),

@@ -26,7 +26,7 @@ export async function importFile(words: readonly string[], settings: Settings, s
   const parts = contentType === "application/x-ndjson" ? splitLines(text) : [{ body: text, firstLine: 1 }];
   const bar = new SingleBar({ format: "  {bar} {percentage} % | {value} of {total} batches applied", noTTYOutput: false });
   bar.start(parts.length, 0);
-  let outcome: Outcome;
+  let outcome: ImportOutcome;
   try {
     const advice = "run the same command again: what has been delivered already counts once";
     outcome = await withAdvice(advice, () => deliverAll(client, { feed, contentType, parts, name: nameOf(text, folder) }, () => bar.increment()));
@@ -39,7 +39,7 @@ export async function importFile(words: readonly string[], settings: Settings, s
   return faults.length === 0 && refusedRows === 0;
 }
 
-interface Outcome {
+interface ImportOutcome {
   readonly accepted: number;
   readonly refusedRows: number;
   readonly entriesChanged: number;
@@ -54,7 +54,7 @@ interface Part {
 }
 
 /** Delivers the parts and waits until all are applied; `onDone` is called for each. */
-async function deliverAll(client: Client, { feed, contentType, parts, name }: { feed: Feed; contentType: string; parts: readonly Part[]; name: string }, onDone: () => void): Promise<Outcome> {
+async function deliverAll(client: Client, { feed, contentType, parts, name }: { feed: Feed; contentType: string; parts: readonly Part[]; name: string }, onDone: () => void): Promise<ImportOutcome> {
   let accepted = 0;
   let refusedRows = 0;
   const delivered: string[] = [];

@@ -23,7 +23,7 @@ export interface PackMeasure {
 }
 
 /** Measures what a pack would change for every holder from now on. */
-export async function measurePack(folder: DataFolder, text: string): Promise<PackMeasure> {
+export async function measurePackOfFolder(folder: DataFolder, text: string): Promise<PackMeasure> {
   const startMs = performance.now();
   setPriority(constants.priority.PRIORITY_LOW);
   leaveGateCores();

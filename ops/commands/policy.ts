@@ -11,7 +11,7 @@ import { createClient, ServiceError, withAdvice, type BatchState, type Client } 
 import { dataFolder, existingFolder, folderClock, readState, type DataFolder } from "../dataFolder.ts";
 import { fileFault } from "../fileFaults.ts";
 import { UsageError, type Settings } from "../settings.ts";
-import { measurePack } from "./measure.ts";
+import { measurePackOfFolder } from "./measure.ts";
 import { operatorName } from "./operator.ts";
 import { runningService } from "./running.ts";
 
@@ -119,7 +119,7 @@ async function listPacks(settings: Settings, say: Say): Promise<boolean> {
 
 async function diff(text: string, settings: Settings, say: Say): Promise<boolean> {
   const folder = existingFolder(settings.data);
-  const { report, excess, limits, repeats, tookMs } = await measurePack(folder, text);
+  const { report, excess, limits, repeats, tookMs } = await measurePackOfFolder(folder, text);
   sayReport(report, say);
   const percent = (share: number): string => `${Number((100 * share).toFixed(4))} %`;
   say(`this service holds what more than ${percent(limits.gainShareMax)} of all holders would gain, more than ${percent(limits.lossShareMax)} lose, or more than half of those who have it be rid of, from ${limits.crowdHolders} holders on`);
