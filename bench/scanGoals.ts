@@ -31,11 +31,12 @@ export type Figures = Record<keyof typeof GOALS, number | null>;
 export const LOAD_S_MAX = 90;
 export const LOAD_ENTRIES = 22_000_000;
 
-/** Which promises are broken, by their fields; a figure that could not be taken breaks none. */
+/** Which promises are not held, by their fields: a figure that could not be taken holds none. */
 export function brokenGoals(figures: Figures): string[] {
   return Object.entries<Goal>(GOALS).flatMap(([field, { better, must }]) => {
     const value = figures[field as keyof Figures];
-    if (value === null || must === null) return [];
+    if (must === null) return [];
+    if (value === null) return [field];
     return (better === "less" ? value <= must : value >= must) ? [] : [field];
   });
 }

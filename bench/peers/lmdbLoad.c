@@ -1,25 +1,14 @@
 // Writes the store of the C loops: the same entries under the same keys, in the order of the keys, by LMDB as the distribution ships it (the service's own
 // file has another format). `lmdbLoad FOLDER SORTED RECORDS`
 
-#include "../measured.h"
-#include <lmdb.h>
-
-static void check(int status, const char *what) {
-  if (status == 0) return;
-  fprintf(stderr, "%s: %s\n", what, mdb_strerror(status));
-  exit(1);
-}
+#include "lmdb.h"
 
 int main(int count, char **words) {
   if (count != 4) return 2;
   mapped sorted = map_file(words[2]), records = map_file(words[3]);
-  MDB_env *env;
-  MDB_txn *txn;
   MDB_dbi db;
-  check(mdb_env_create(&env), "env");
-  check(mdb_env_set_mapsize(env, (size_t)256 << 30), "map size");
-  check(mdb_env_open(env, words[1], MDB_NOSYNC, 0600), words[1]);
-  check(mdb_txn_begin(env, NULL, 0, &txn), "transaction");
+  MDB_txn *txn = begin(words[1], MDB_NOSYNC, 0);
+  MDB_env *env = mdb_txn_env(txn);
   check(mdb_dbi_open(txn, NULL, 0, &db), "database");
   for (size_t i = 0; i < sorted.length / SORTED_BYTES; i++) {
     if (i % 1000000 == 999999) {

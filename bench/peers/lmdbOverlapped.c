@@ -6,8 +6,7 @@
 // u16 flags, u16 length of the key, key, value. Child's page: low | high << 16 | flags << 32; length of a value: low | high << 16. Meta, behind the page's head:
 // magic u32, version u32, address u64, size u64, two trees of 48 bytes, last page u64, transaction u64; a tree: its depth (u16) at 6, its root (u64) at 40.
 
-#include "../measured.h"
-#include <lmdb.h>
+#include "lmdb.h"
 
 #define TOGETHER 64
 #define PAGE 4096
@@ -84,9 +83,8 @@ int main(int count, char **words) {
   mapped keys = map_file(words[2]);
   size_t drawn = keys.length / KEY_BYTES, next = strtoull(words[3], NULL, 10) % drawn;
   double seconds = atof(words[4]);
-  MDB_env *env;
-  MDB_txn *txn;
-  if (mdb_env_create(&env) || mdb_env_set_mapsize(env, (size_t)256 << 30) || mdb_env_open(env, words[1], MDB_RDONLY | MDB_NOTLS, 0600) || mdb_txn_begin(env, NULL, MDB_RDONLY, &txn)) fail(words[1]);
+  // The library holds the transaction, and with it the pages; all the rest is read past it.
+  begin(words[1], MDB_RDONLY | MDB_NOTLS, MDB_RDONLY);
   char path[4096];
   snprintf(path, sizeof path, "%s/data.mdb", words[1]);
   mapped file = map_file(path);

@@ -1,30 +1,18 @@
 // The C loop that scans in frames are measured against: `mdb_get` of one key after the other, in one read transaction that stays open; every value is touched at
 // both ends. It checks nothing, hashes nothing and speaks to nobody. `lmdbSequential FOLDER KEYS START SECONDS`
 
-#include "../measured.h"
-#include <lmdb.h>
-
-static void check(int status, const char *what) {
-  if (status == 0) return;
-  fprintf(stderr, "%s: %s\n", what, mdb_strerror(status));
-  exit(1);
-}
+#include "lmdb.h"
 
 int main(int count, char **words) {
   if (count != 5) return 2;
   mapped keys = map_file(words[2]);
   size_t drawn = keys.length / KEY_BYTES, next = strtoull(words[3], NULL, 10) % drawn;
   double seconds = atof(words[4]);
-  MDB_env *env;
-  MDB_txn *txn;
   MDB_dbi db;
   MDB_cursor *cursor;
   MDB_val key, value;
   MDB_stat stat;
-  check(mdb_env_create(&env), "env");
-  check(mdb_env_set_mapsize(env, (size_t)256 << 30), "map size");
-  check(mdb_env_open(env, words[1], MDB_RDONLY | MDB_NOTLS, 0600), words[1]);
-  check(mdb_txn_begin(env, NULL, MDB_RDONLY, &txn), "transaction");
+  MDB_txn *txn = begin(words[1], MDB_RDONLY | MDB_NOTLS, MDB_RDONLY);
   check(mdb_dbi_open(txn, NULL, 0, &db), "database");
   check(mdb_stat(txn, db, &stat), "stat");
   // Once over everything, so that all pages are in the process' tables.

@@ -104,7 +104,10 @@ export function createSessions(registry: Registry, secret: Uint8Array, clock: Cl
   };
 
   function readToken(token: string): Session | undefined {
-    const payload = token.slice(0, Math.max(token.indexOf("~"), 0));
+    const end = token.indexOf("~");
+    // No token at all, or none of ours: nothing is hashed for it.
+    if (end < 0) return undefined;
+    const payload = token.slice(0, end);
     // The whole text is compared, so that one session has one spelling.
     const [given, right] = [Buffer.from(token), Buffer.from(tokenOf(payload))];
     if (given.length !== right.length || !timingSafeEqual(given, right)) return undefined;

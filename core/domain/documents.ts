@@ -44,19 +44,27 @@ const PROVINCES = new Set(
 
 const IS_PROVINCE = Uint8Array.from({ length: 100 }, (_, code) => (PROVINCES.has(String(code)) ? 1 : 0));
 
-/** The check character of the first 17 digits of a resident ID (GB 11643-1999, ISO 7064 MOD 11-2). */
-export function residentIdCheck(first17: string): string {
-  let sum = 0;
-  for (let i = 0; i < 17; i++) sum += (first17.charCodeAt(i) - 48) * RESIDENT_ID_WEIGHTS[i]!;
-  return RESIDENT_ID_CHECKS[sum % 11]!;
-}
-
-const DAYS_OF_MONTHS = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] as const;
-
 /** Length of an identity number. */
 export const IDENTITY_BYTES = 18;
 const ZERO = 48;
 const X = 88;
+/** Where a number that comes as text is written to be looked at. */
+const identity = new Uint8Array(IDENTITY_BYTES);
+
+/** The check character of the first 17 digits of a resident ID (GB 11643-1999, ISO 7064 MOD 11-2). */
+export function residentIdCheck(first17: string): string {
+  for (let i = 0; i < 17; i++) identity[i] = first17.charCodeAt(i);
+  return String.fromCharCode(checkAt(identity, 0));
+}
+
+/** The same of 17 digits in bytes, as a byte. */
+function checkAt(bytes: Uint8Array, at: number): number {
+  let sum = 0;
+  for (let i = 0; i < 17; i++) sum += (bytes[at + i]! - ZERO) * RESIDENT_ID_WEIGHTS[i]!;
+  return RESIDENT_ID_CHECKS.charCodeAt(sum % 11);
+}
+
+const DAYS_OF_MONTHS = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] as const;
 
 /** Whether 18 bytes from `at` are 17 digits and a digit or X. */
 function hasIdentityForm(bytes: Uint8Array, at: number): boolean {
@@ -74,9 +82,7 @@ function isDigit(code: number): boolean {
  */
 export function isIdentityNumberAt(bytes: Uint8Array, at: number): boolean {
   if (!hasIdentityForm(bytes, at)) return false;
-  let sum = 0;
-  for (let i = 0; i < 17; i++) sum += (bytes[at + i]! - ZERO) * RESIDENT_ID_WEIGHTS[i]!;
-  if (RESIDENT_ID_CHECKS.charCodeAt(sum % 11) !== bytes[at + 17]) return false;
+  if (checkAt(bytes, at) !== bytes[at + 17]) return false;
   const year = twoDigits(bytes, at + 6) * 100 + twoDigits(bytes, at + 8);
   const month = twoDigits(bytes, at + 10);
   const day = twoDigits(bytes, at + 12);
@@ -88,8 +94,6 @@ export function isIdentityNumberAt(bytes: Uint8Array, at: number): boolean {
 function twoDigits(bytes: Uint8Array, at: number): number {
   return bytes[at]! * 10 + bytes[at + 1]! - ZERO * 11;
 }
-
-const identity = new Uint8Array(IDENTITY_BYTES);
 
 /** Puts a text of 18 characters into `identity`. @returns whether it is such a text, of ASCII. */
 function writeIdentity(number: string): boolean {
