@@ -5,6 +5,7 @@ import { evaluate } from "./evaluate.ts";
 import { freshness } from "./freshness.ts";
 import { policyDiff } from "./policyDiff.ts";
 import { publications } from "./publications.ts";
+import { reader } from "./reader.ts";
 import { scale } from "./scale.ts";
 import { scan } from "./scan.ts";
 import { torture } from "./torture.ts";
@@ -22,7 +23,7 @@ interface Bench {
   readonly run: (option: (name: string, initial: number) => number, progress: (line: string) => void, has: (flag: string) => boolean) => Promise<BenchResult>;
 }
 
-const BENCHES: Record<string, Bench> = { evaluate, freshness, "policy-diff": policyDiff, publications, scale, scan, torture };
+const BENCHES: Record<string, Bench> = { evaluate, freshness, "policy-diff": policyDiff, publications, reader, scale, scan, torture };
 
 function help(): string {
   const lines = Object.entries(BENCHES).flatMap(([name, { question, options }]) => [`  ${name}: ${question}`, ...options.map((o) => `      ${o}`)]);
