@@ -16,13 +16,16 @@
 
 import { KEY_BYTES, type DocumentKey } from "../domain/index.ts";
 import { entryFaultAt } from "./codec.ts";
-import { PageMap, TREE_RECORD_BYTES, type Tree } from "./pageMap.ts";
+import { findNamed } from "./namedTree.ts";
+import { PageMap, type Tree } from "./pageMap.ts";
 import { addRecord, createRecordBatch, DAMAGED, NO_ENTRY, reserveRecord, type RecordBatch } from "./recordBatch.ts";
 import { openHeldReader, type EntryReader, type HeldReader } from "./store.ts";
-import { ABSENT, FAULT, findNamed, FOUND, TreeWalk, WALK_KEYS } from "./treeWalk.ts";
+import { ABSENT, FOUND, TreeWalk, WALK_KEYS } from "./treeWalk.ts";
 
 /** How often the newest state is taken. */
 const REFRESH_MS = 20;
+/** Records of so many bytes are given out without making a new view. */
+const VIEWS_MAX = 1024;
 
 export interface MappedEntryReader extends EntryReader {
   /** Answers that the reference reader had to give, because what the map showed was not sound. */
@@ -51,42 +54,45 @@ function readerOver(held: HeldReader): MappedEntryReader {
   const { map, reason } = mapOf(held.dataFile);
   const walk = map && new TreeWalk(map);
   const single = createRecordBatch(1);
-  let tree: Tree | undefined;
+  /** Of the tree that the walk has taken; 0: none. */
+  let transaction = 0;
   let fallbacks = 0;
   let unmappedBecause = reason;
 
   const refresh = (): void => {
-    if (!map || unmappedBecause !== undefined) return;
+    if (!map || !walk || unmappedBecause !== undefined) return;
     held.hold();
-    if (tree?.transaction === map.newestTransaction()) return;
+    if (transaction !== 0 && transaction === map.newestTransaction()) return;
     try {
-      tree = newestTree(map);
+      const tree = newestTree(map);
+      transaction = tree && walk.take(tree) ? tree.transaction : 0;
     } catch (error) {
       // The map could not be made longer (no memory, no file handle): the file is still there, so the reference reader goes on.
-      tree = undefined;
+      transaction = 0;
       unmappedBecause = error instanceof Error ? error.message : String(error);
       held.release();
     }
   };
 
   /** The reference reader's answer; what is read of the map afterwards is not older. */
-  const fallBack = (key: DocumentKey, batch: RecordBatch, i: number): void => {
+  const fallBack = (keys: Uint8Array, batch: RecordBatch, i: number): void => {
     fallbacks++;
     refresh();
-    const record = reference.get(key);
+    const record = reference.get(keys.subarray(i * KEY_BYTES, (i + 1) * KEY_BYTES) as DocumentKey);
     if (!record) batch.lengths[i] = NO_ENTRY;
     else if (entryFaultAt(record, 0, record.length)) batch.lengths[i] = DAMAGED;
     else addRecord(batch, i, record);
   };
 
   /** Up to WALK_KEYS keys. */
-  const readSome = (keys: Uint8Array, view: DataView, from: number, count: number, batch: RecordBatch): void => {
-    if (!map || !walk || !tree) {
-      for (let i = from; i < from + count; i++) fallBack(keyAt(keys, i), batch, i);
+  const readSome = (keys: Uint8Array, from: number, count: number, batch: RecordBatch): void => {
+    if (!map || !walk || transaction === 0 || !walk.find(keys, from * KEY_BYTES, count)) {
+      if (count === 1) fallBack(keys, batch, from);
+      else for (let i = from; i < from + count; i++) readSome(keys, i, 1, batch);
       return;
     }
-    walk.find(tree, view, from * KEY_BYTES, count);
     const { outcomes, windows, offsets, lengths } = walk;
+    let damaged = 0;
     for (let k = 0; k < count; k++) {
       const i = from + k;
       const outcome = outcomes[k]!;
@@ -94,17 +100,20 @@ function readerOver(held: HeldReader): MappedEntryReader {
         batch.lengths[i] = NO_ENTRY;
         continue;
       }
-      if (outcome !== FAULT) {
-        const length = lengths[k]!;
-        const start = reserveRecord(batch, i, length);
-        if (outcome === FOUND) copyWithin(map.windows[windows[k]!]!, offsets[k]!, batch, start, length);
-        else copyAcross(map.windows, windows[k]!, offsets[k]!, batch, start, length);
-        if (entryFaultAt(batch.bytes, start, length) === undefined) continue;
-      }
-      outcomes[k] = FAULT;
+      const length = lengths[k]!;
+      const start = reserveRecord(batch, i, length);
+      if (outcome === FOUND) copyWithin(map.windows[windows[k]!]!, offsets[k]!, batch, start, length);
+      else copyAcross(map.windows, windows[k]!, offsets[k]!, batch, start, length);
+      if (entryFaultAt(batch.bytes, start, length) === undefined) continue;
+      batch.lengths[i] = DAMAGED;
+      damaged++;
     }
     // Only now: the reference reader's answer takes a newer state, and the walk's places are of this one.
-    for (let k = 0; k < count; k++) if (outcomes[k] === FAULT) fallBack(keyAt(keys, from + k), batch, from + k);
+    for (let i = from; damaged > 0; i++) {
+      if (batch.lengths[i] !== DAMAGED) continue;
+      fallBack(keys, batch, i);
+      damaged--;
+    }
   };
 
   const getMany = (keys: Uint8Array, count: number, batch: RecordBatch): void => {
@@ -113,8 +122,15 @@ function readerOver(held: HeldReader): MappedEntryReader {
       return;
     }
     batch.usedBytes = 0;
-    const view = new DataView(keys.buffer, keys.byteOffset, keys.byteLength);
-    for (let from = 0; from < count; from += WALK_KEYS) readSome(keys, view, from, Math.min(count - from, WALK_KEYS), batch);
+    for (let from = 0; from < count; from += WALK_KEYS) readSome(keys, from, Math.min(count - from, WALK_KEYS), batch);
+  };
+
+  /** Views of the single record by its length, so that a read allocates nothing. */
+  let views: Uint8Array[] = [];
+  let viewed = single.bytes;
+  const singleOf = (length: number): Uint8Array => {
+    if (viewed !== single.bytes) [views, viewed] = [[], single.bytes];
+    return length < VIEWS_MAX ? (views[length] ??= viewed.subarray(0, length)) : viewed.subarray(0, length);
   };
 
   refresh();
@@ -128,17 +144,17 @@ function readerOver(held: HeldReader): MappedEntryReader {
       getMany(key, 1, single);
       const length = single.lengths[0]!;
       if (length === DAMAGED) return reference.get(key);
-      return length === NO_ENTRY ? undefined : single.bytes.subarray(single.starts[0], single.starts[0]! + length);
+      return length === NO_ENTRY ? undefined : singleOf(length);
     },
     getMany,
     fallbacks: () => fallbacks,
     unmappedBecause: () => unmappedBecause,
-    transaction: () => tree?.transaction ?? 0,
+    transaction: () => transaction,
     refresh,
     async close() {
       clearInterval(timer);
       held.release();
-      tree = undefined;
+      transaction = 0;
       unmappedBecause = "it is closed";
       map?.close();
       await reference.close();
@@ -161,12 +177,8 @@ function newestTree(map: PageMap): Tree | undefined {
   const newest = map.newest();
   if (!newest) return undefined;
   map.extend(newest.lastPage + 1);
-  const place = findNamed(map, newest, "entries", TREE_RECORD_BYTES);
-  return typeof place === "object" ? map.treeAt(place.view, place.at, newest.transaction) : undefined;
-}
-
-function keyAt(keys: Uint8Array, i: number): DocumentKey {
-  return keys.subarray(i * KEY_BYTES, (i + 1) * KEY_BYTES) as DocumentKey;
+  const tree = findNamed(map, newest, "entries");
+  return typeof tree === "object" ? tree : undefined;
 }
 
 /** Four bytes a step; what it writes behind the record's end is room that reserveRecord made. */

@@ -10,11 +10,14 @@ import { statSync } from "node:fs";
 import { endianness } from "node:os";
 
 export const PAGE_BYTES = 4096;
-export const WINDOW_PAGES_LOG2 = 14;
-/** Windows that a page number's upper 32 bits stand for. */
-export const WINDOWS_A_HIGH_WORD = 2 ** (32 - WINDOW_PAGES_LOG2);
+const PAGE_BYTES_LOG2 = 12;
+const WINDOW_PAGES_LOG2 = 14;
 const WINDOW_PAGES = 2 ** WINDOW_PAGES_LOG2;
+const WINDOW_PAGES_MASK = WINDOW_PAGES - 1;
 const WINDOW_BYTES = WINDOW_PAGES * PAGE_BYTES;
+
+/** Page numbers are kept in 32 bits; what lies beyond 16 TiB is not mapped. */
+const PAGES_MAX = 2 ** 32 - 1;
 
 export const PAGE_HEADER_BYTES = 24;
 const META_MAGIC = 0xbeefc0de;
@@ -77,7 +80,7 @@ export class PageMap {
   /** Maps what the file has grown by, if fewer than `pages` can be read. */
   extend(pages: number): void {
     if (pages <= this.#pages) return;
-    const filePages = Math.floor(statSync(this.#path).size / PAGE_BYTES);
+    const filePages = Math.min(Math.floor(statSync(this.#path).size / PAGE_BYTES), PAGES_MAX);
     if (filePages <= this.#pages) return;
     const first = Math.floor(this.#pages / WINDOW_PAGES);
     for (let i = first; i * WINDOW_PAGES < filePages; i++) {
@@ -155,6 +158,16 @@ export class PageMap {
 
 /** Length of a named database's record. */
 export const TREE_RECORD_BYTES = DB_BYTES;
+
+/** Window of a page; its number is below 2^32, as that of every page of a file under 16 TiB. */
+export function windowOf(page: number): number {
+  return page >>> WINDOW_PAGES_LOG2;
+}
+
+/** Offset of a page in its window. */
+export function offsetOf(page: number): number {
+  return (page & WINDOW_PAGES_MASK) << PAGE_BYTES_LOG2;
+}
 
 /** A 64-bit number, exact below 2^53. */
 export function u64(view: DataView, at: number): number {
