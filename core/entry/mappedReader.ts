@@ -1,5 +1,5 @@
 // Reads entries over a memory map of the store's file, without the library on the way of a read: the same contract, several keys' cache misses at once.
-// Promises: an answer is that of a committed transaction which is at most REFRESH_MS and a turn of the event loop old; every record was checked by its
+// Promises: an answer is that of the newest transaction when it was asked for; every record was checked by its
 // checksum, and whatever is not as it should be is answered by the reference reader, and counted.
 // Not here: the pages (pageMap.ts, treeWalk.ts). Everything but get and getMany is the reference reader's.
 //
@@ -22,10 +22,8 @@ import { addRecord, createRecordBatch, DAMAGED, NO_ENTRY, reserveRecord, type Re
 import { openHeldReader, type EntryReader, type HeldReader } from "./store.ts";
 import { ABSENT, FOUND, TreeWalk, WALK_KEYS } from "./treeWalk.ts";
 
-/** How often the newest state is taken. */
+/** How often the newest state is taken when nobody asks: a state that is held keeps the pages that later ones freed from being used again. */
 const REFRESH_MS = 20;
-/** Records of so many bytes are given out without making a new view. */
-const VIEWS_MAX = 1024;
 
 export interface MappedEntryReader extends EntryReader {
   /** Answers that the reference reader had to give, because what the map showed was not sound. */
@@ -86,6 +84,7 @@ function readerOver(held: HeldReader): MappedEntryReader {
 
   /** Up to WALK_KEYS keys. */
   const readSome = (keys: Uint8Array, from: number, count: number, batch: RecordBatch): void => {
+    if (map && transaction !== map.newestTransaction()) refresh();
     if (!map || !walk || transaction === 0 || !walk.find(keys, from * KEY_BYTES, count)) {
       if (count === 1) fallBack(keys, batch, from);
       else for (let i = from; i < from + count; i++) readSome(keys, i, 1, batch);
@@ -125,15 +124,8 @@ function readerOver(held: HeldReader): MappedEntryReader {
     for (let from = 0; from < count; from += WALK_KEYS) readSome(keys, from, Math.min(count - from, WALK_KEYS), batch);
   };
 
-  /** Views of the single record by its length, so that a read allocates nothing. */
-  let views: Uint8Array[] = [];
-  let viewed = single.bytes;
-  const singleOf = (length: number): Uint8Array => {
-    if (viewed !== single.bytes) [views, viewed] = [[], single.bytes];
-    return length < VIEWS_MAX ? (views[length] ??= viewed.subarray(0, length)) : viewed.subarray(0, length);
-  };
-
   refresh();
+  map?.touch();
   const timer = unmappedBecause === undefined ? setInterval(refresh, REFRESH_MS) : undefined;
   timer?.unref();
 
@@ -144,7 +136,7 @@ function readerOver(held: HeldReader): MappedEntryReader {
       getMany(key, 1, single);
       const length = single.lengths[0]!;
       if (length === DAMAGED) return reference.get(key);
-      return length === NO_ENTRY ? undefined : singleOf(length);
+      return length === NO_ENTRY ? undefined : single.bytes.subarray(single.starts[0], single.starts[0]! + length);
     },
     getMany,
     fallbacks: () => fallbacks,

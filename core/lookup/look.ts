@@ -4,7 +4,7 @@
 
 import { isRefusal, maskNumber, parseDocument, type Clock, type DocumentInput, type DocumentKey, type Refusal } from "../domain/index.ts";
 import type { Codes, Keyring } from "../access/index.ts";
-import { entryFault, readEntryAt, type EntryReader, type EntryState } from "../entry/index.ts";
+import { createRecordBatch, DAMAGED, NO_ENTRY, readEntryAt, type EntryReader, type EntryState } from "../entry/index.ts";
 import { answerOf, resultOf, UNKNOWN_HOLDER, type Answer } from "./answer.ts";
 import { BAD_REQUEST_OUTCOME, type LookupMetrics } from "./metrics.ts";
 import type { CompiledVenueRule, CompiledVenues } from "./venues.ts";
@@ -38,6 +38,7 @@ export interface Looked {
 export type Look = (question: Question, venue: string) => Looked | Refusal;
 
 export function createLook({ entries, keyring, codes, venues, clock, metrics }: LookParts): Look {
+  const record = createRecordBatch(1);
   const state: EntryState = { flags: 0, incomplete: false, shownDay: null, issuedAt: 0 };
 
   const whoIs = ({ document: input, code }: Question, now: number): { key: DocumentKey; masked: string } | Refusal => {
@@ -56,10 +57,11 @@ export function createLook({ entries, keyring, codes, venues, clock, metrics }: 
     if (isRefusal(who)) return who;
     const rule = venues().at(venue, now);
     if (question.hasReceipt && !takesReceipt(rule)) return { field: "samplingReceipt", reason: "counts for nothing at this device's venue: leave it out" };
-    const record = entries.get(who.key);
-    const isSound = record !== undefined && entryFault(record) === undefined;
-    if (record && !isSound) metrics.countDamaged();
-    if (isSound) readEntryAt(record, 0, now, state);
+    entries.getMany(who.key, 1, record);
+    const length = record.lengths[0]!;
+    const isSound = length !== NO_ENTRY && length !== DAMAGED;
+    if (length === DAMAGED) metrics.countDamaged();
+    if (isSound) readEntryAt(record.bytes, record.starts[0]!, now, state);
     return { answer: answerOf(isSound ? state : UNKNOWN_HOLDER, rule, now, question.hasReceipt), masked: who.masked, nowMs };
   };
 }

@@ -16,6 +16,13 @@ export function createTally(): Tally {
   return new Uint32Array(OUTCOMES.length);
 }
 
+/** A figure that others keep; a gauge unless it says otherwise. */
+export interface Figure {
+  readonly help: string;
+  readonly type?: "counter";
+  readonly value: number;
+}
+
 export interface LookupMetrics {
   /** One scan; `us` is the time from the request's arrival in the process to its answer, microseconds. */
   count(outcome: number, us: number): void;
@@ -23,7 +30,7 @@ export interface LookupMetrics {
   countAll(tally: Tally, us: number): void;
   /** A record failed its checksum or version and was treated as absent. */
   countDamaged(): void;
-  text(gauges: Readonly<Record<string, { readonly help: string; readonly value: number }>>): string;
+  text(others: Readonly<Record<string, Figure>>): string;
 }
 
 export function createMetrics(): LookupMetrics {
@@ -53,7 +60,7 @@ export function createMetrics(): LookupMetrics {
     countDamaged() {
       damaged++;
     },
-    text(gauges) {
+    text(others) {
       const lines = ["# HELP fangxing_scans_total Scans by outcome.", "# TYPE fangxing_scans_total counter"];
       OUTCOMES.forEach((outcome, i) => lines.push(`fangxing_scans_total{outcome="${outcome}"} ${outcomes[i]!}`));
       lines.push("# HELP fangxing_scan_duration_seconds Time from a request's arrival in the process to its answer.", "# TYPE fangxing_scan_duration_seconds histogram");
@@ -65,7 +72,7 @@ export function createMetrics(): LookupMetrics {
       total += buckets[BOUNDS_US.length]!;
       lines.push(`fangxing_scan_duration_seconds_bucket{le="+Inf"} ${total}`, `fangxing_scan_duration_seconds_sum ${sumUs / 1e6}`, `fangxing_scan_duration_seconds_count ${total}`);
       lines.push("# HELP fangxing_damaged_entries_total Records that failed their check.", "# TYPE fangxing_damaged_entries_total counter", `fangxing_damaged_entries_total ${damaged}`);
-      for (const [name, { help, value }] of Object.entries(gauges)) lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} gauge`, `${name} ${value}`);
+      for (const [name, { help, type = "gauge", value }] of Object.entries(others)) lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`, `${name} ${value}`);
       return `${lines.join("\n")}\n`;
     },
   };

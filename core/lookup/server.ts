@@ -3,7 +3,7 @@
 
 import type { Clock } from "../domain/index.ts";
 import { createCodes, createSessions, type Keyring, type Registry } from "../access/index.ts";
-import { openEntryReader } from "../entry/index.ts";
+import { openMappedEntryReader } from "../entry/index.ts";
 import { startFront, type Front, type Server } from "../front/index.ts";
 import { healthPages } from "./health.ts";
 import { createLook } from "./look.ts";
@@ -31,7 +31,9 @@ const VENUES_MS = 1000;
 
 /** Starts the server. @throws when the port is taken, or there are no entries yet. */
 export function startLookupServer({ server, host, port, isShared, entriesFolder, registry, keyring, sessionSecret, clock, log }: LookupSettings): Front {
-  const entries = openEntryReader(entriesFolder);
+  const entries = openMappedEntryReader(entriesFolder);
+  const unmapped = entries.unmappedBecause();
+  if (unmapped !== undefined) log(`entries are read by the library alone, slower: ${unmapped}`);
   const metrics = createMetrics();
   let venues = compileVenues(entries.venueRules());
   const codes = createCodes(sessionSecret);
