@@ -8,6 +8,9 @@ import {
   endOf,
   FOREVER,
   freesAt,
+  KEY_BYTES,
+  keyText,
+  markSubject,
   parseMoment,
   startOfDay,
   type Clearable,
@@ -26,6 +29,12 @@ import { encodeEntry, entryFault, entryOf, readEntryAt, type EntryState } from "
 import { answerOf, compileVenues, fieldsOf } from "../core/lookup/index.ts";
 import { beijingPack, createEvaluator, venueRules } from "../core/policy/index.ts";
 
+/** A phone's number, or any name for a document. */
+interface Subject {
+  phone?: string;
+  document?: string;
+}
+
 interface Vector {
   name: string;
   at: string;
@@ -35,7 +44,7 @@ interface Vector {
   receipt?: boolean;
   facts: {
     registered?: boolean;
-    trips?: { county: string; from: string; to?: string; phone?: string; factId?: string }[];
+    trips?: ({ county: string; from: string; to?: string; factId?: string } & Subject)[];
     tests?: { sampledAt: string; issuedAt: string; result: Test["result"]; laboratory?: string; county?: string; uploaded?: boolean }[];
     crossings?: { at: string; port: string; origin: string; homeSuitable?: boolean }[];
     purchases?: { at: string; drugClass: Purchase["drugClass"]; county: string }[];
@@ -47,7 +56,7 @@ interface Vector {
     residences?: { county: string; from: string; to?: string }[];
     screenings?: { county: string; rounds: { from: string; to: string }[] }[];
     clearances?: { clears: Clearable; at: string }[];
-    refutations?: { matches: { phone?: string; factId?: string; county?: string; from?: string; to?: string }; at: string }[];
+    refutations?: { matches: Subject & { factId?: string; county?: string; from?: string; to?: string }; at: string }[];
     /** The list that pop-up 5 goes by. */
     portCounties?: string[];
     findings?: { kind: Finding["finding"]; level?: string; from: string; to?: string }[];
@@ -109,7 +118,7 @@ function factsOf({
   const base = { source: "vector", revision: 1, knownFrom: 0 };
   return [
     ...trips.map((t): Fact => {
-      const told = { subject: t.phone ?? "", fact: t.factId ?? "" };
+      const told = { subject: subjectText(t) ?? "", fact: t.factId ?? "" };
       return { ...base, kind: "trip", told, county: Number(t.county), from: bindsFrom(moment(t.from)), to: t.to === undefined ? null : freesAt(moment(t.to)) };
     }),
     ...tests.map(
@@ -139,7 +148,7 @@ function factsOf({
       ({ matches, at }): Fact => ({
         ...base,
         kind: "refutation",
-        subject: matches.phone ?? null,
+        subject: subjectText(matches),
         fact: matches.factId ?? null,
         county: matches.county === undefined ? null : Number(matches.county),
         from: matches.from === undefined ? null : bindsFrom(moment(matches.from)),
@@ -153,6 +162,16 @@ function factsOf({
       (f): Fact => ({ ...base, kind: "finding", finding: f.kind, level: f.level ?? null, from: bindsFrom(moment(f.from)), until: f.to === undefined ? null : endOf(moment(f.to)), authority: "", ground: "" }),
     ),
   ];
+}
+
+/** Stands for a key: another one for each number or name. */
+function subjectText({ phone, document }: Subject): string | null {
+  const name = phone ?? document;
+  if (name === undefined) return null;
+  const key = Buffer.alloc(KEY_BYTES);
+  key.write(name);
+  markSubject(key, phone === undefined ? "document" : "phone");
+  return keyText(key);
 }
 
 /** A plain reading of the publications, apart from the store's. What was told under an old code counts for each county of today that it became. */
