@@ -171,12 +171,12 @@ export interface Clearance extends FactBase {
 }
 
 /**
- * An authority found that trips told of a phone are not the holder's. Matches every trip for which all that is given fits, whenever it is told of;
+ * An authority found that trips told of a phone, or of a holder, are not theirs. Matches every trip for which all that is given fits, whenever it is told of;
  * `from` and `to` are inclusive, null: open.
  */
 export interface Refutation extends FactBase {
   readonly kind: "refutation";
-  /** A phone, as keyText. */
+  /** As keyText: a phone, whose trips are meant whoever has it; or a document, and all trips of its holder are, told of any document or phone, but nobody else's. */
   readonly subject: string | null;
   /** One fact, as keyText. */
   readonly fact: string | null;

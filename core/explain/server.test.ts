@@ -111,6 +111,14 @@ describe("an answer", () => {
     expect(await notes(1, since)).toContain("brought in later as history");
     expect(await notes(1, formatInstant(NOW + 1))).not.toContain("history");
   });
+  test("of a past instant counts a trip until the second in which its refutation, by document, became known", async () => {
+    clock.seconds = stores.clock.seconds = NOW + 60;
+    await stores.deliver("refutations", [{ factId: "refutation-1", matches: { document: document(1) }, at: "2022-06-09T07:00:00+08:00", authority: "Community", ground: "number kept" }]);
+    await stores.evidence.flushed();
+    await Bun.sleep(20);
+    const flags = async (at?: number): Promise<string[]> => ((await (await ask(tokenOf("staff"), { document: document(1), at: at && formatInstant(at) })).json()) as Answer).flags.map((f) => f.flag);
+    expect([await flags(NOW + 59), await flags(NOW + 60), await flags()]).toEqual([["popup-1"], [], []]);
+  });
   test("follows what the worker writes meanwhile", async () => {
     await stores.deliver("refutations", [{ factId: "refutation-1", matches: { phone: phone(1) }, at: "2022-06-09T07:00:00+08:00", authority: "Community", ground: "number kept" }]);
     await stores.evidence.flushed();

@@ -59,6 +59,7 @@ const tripTo = (county: string, n: number, days: { from?: string; to?: string } 
 const negative = (n: number, factId = `test-${n}`): object => ({ factId, document: document(n), sampledAt: "2022-06-08T09:00:00+08:00", issuedAt: "2022-06-08T20:00:00+08:00", result: "negative", laboratory: "Laboratory A", county: CHAOYANG });
 const positive = (n: number): object => ({ ...negative(n, `positive-${n}`), result: "positive" });
 const finding = (n: number, kind = "close-contact"): object => ({ factId: `finding-${n}`, document: document(n), kind, from: "2022-06-08", authority: "District office", ground: "same carriage" });
+const refutation = (matches: object): object => ({ factId: "refutation-1", matches, at: "2022-06-09T07:00:00+08:00", authority: "Community", ground: "number kept" });
 /** Away, and back in the city since 2022-06-02: pop-up 4 from 2022-06-05. */
 const arrival = (n: number): object[] => [
   { factId: `away-${n}`, phone: phone(n), county: "320583", from: "2022-05-20", to: "2022-05-30" },
@@ -85,19 +86,61 @@ describe("facts become entries", () => {
     await stores.deliver("holders", [holder([1], [1, 2])]);
     await stores.deliver("trips", [tripTo(HUANGPU, 1)]);
     expect(flagsOf(stores, 1)).toEqual(["popup-1"]);
-    const refutation = { factId: "refutation-1", matches: { phone: phone(1), county: HUANGPU, from: "2022-06-01", to: "2022-06-05" }, at: "2022-06-09T07:00:00+08:00", authority: "Community", ground: "number kept" };
-    await stores.deliver("refutations", [refutation]);
+    await stores.deliver("refutations", [refutation({ phone: phone(1), county: HUANGPU, from: "2022-06-01", to: "2022-06-05" })]);
     expect(flagsOf(stores, 1)).toEqual([]);
     await stores.deliver("trips", [{ ...tripTo(HUANGPU, 1), factId: "told again" }]);
     expect(flagsOf(stores, 1)).toEqual([]);
     await stores.deliver("trips", [tripTo(HUANGPU, 2)]);
     expect(flagsOf(stores, 1)).toEqual(["popup-1"]);
   });
+  test("a refutation by document takes out its holder's trips, told of any document or phone, in whatever order all is told", async () => {
+    const told = { "of the phone": { phone: phone(1) }, "of the document": { document: document(1) }, "of the other document": { document: document(2) } };
+    const flags: Record<string, (Flag[] | undefined)[]> = {};
+    for (const [whom, subject] of Object.entries(told)) {
+      const deliveries = {
+        holder: ["holders", holder([1, 2], [1])],
+        trip: ["trips", { ...tripTo(HUANGPU, 1), phone: undefined, ...subject }],
+        refutation: ["refutations", refutation({ document: document(1), county: HUANGPU, from: "2022-06-01", to: "2022-06-05" })],
+      } as const;
+      for (const order of ["holder trip refutation", "holder refutation trip", "trip holder refutation", "trip refutation holder", "refutation holder trip", "refutation trip holder"]) {
+        const stores = newStores();
+        await stores.deliver("risk-areas", [publication("2022-06-08 17时", [SHANGHAI_HUANGPU])]);
+        for (const name of order.split(" ")) {
+          const [feed, row] = deliveries[name as keyof typeof deliveries];
+          await stores.deliver(feed, [row]);
+        }
+        flags[`${whom}: ${order}`] = [flagsOf(stores, 1), flagsOf(stores, 2)];
+      }
+    }
+    expect(flags).toEqual(Object.fromEntries(Object.keys(flags).map((name) => [name, [[], []]])));
+  });
+  test("of a phone that two holders share: refuted by document for one of them alone, by phone for both", async () => {
+    const stores = newStores();
+    await stores.deliver("risk-areas", [publication("2022-06-08 17时", [SHANGHAI_HUANGPU])]);
+    await stores.deliver("holders", [holder([1], [1]), holder([2], [1])]);
+    await stores.deliver("trips", [tripTo(HUANGPU, 1)]);
+    const flags = (): unknown[] => [flagsOf(stores, 1), flagsOf(stores, 2)];
+    expect(flags()).toEqual([["popup-1"], ["popup-1"]]);
+    await stores.deliver("refutations", [refutation({ document: document(1), county: HUANGPU })]);
+    await stores.deliver("trips", [{ ...tripTo(HUANGPU, 1), factId: "told again" }]);
+    expect(flags()).toEqual([[], ["popup-1"]]);
+    await stores.deliver("refutations", [{ ...refutation({ phone: phone(1), county: HUANGPU }), factId: "refutation-2" }]);
+    expect(flags()).toEqual([[], []]);
+  });
+  test("a phone that a holder gets later: the trips told of it were refuted by document before", async () => {
+    const stores = newStores();
+    await stores.deliver("risk-areas", [publication("2022-06-08 17时", [SHANGHAI_HUANGPU])]);
+    await stores.deliver("holders", [holder([1]), holder([2])]);
+    await stores.deliver("trips", [tripTo(HUANGPU, 1)]);
+    await stores.deliver("refutations", [refutation({ document: document(1) })]);
+    await stores.deliver("holders", [holder([1], [1]), holder([2], [1])]);
+    expect([flagsOf(stores, 1), flagsOf(stores, 2)]).toEqual([[], ["popup-1"]]);
+  });
   test("a refutation of one fact, told before it, holds when the trip comes; its source may be named", async () => {
     const stores = newStores();
     await stores.deliver("risk-areas", [publication("2022-06-08 17时", [SHANGHAI_HUANGPU])]);
     await stores.deliver("holders", [holder([1], [1])]);
-    const row = (source: string): object => ({ factId: `refutation-${source}`, matches: { factId: `trip-${HUANGPU}-1`, source }, at: "2022-06-09T07:00:00+08:00", authority: "Community", ground: "number kept" });
+    const row = (source: string): object => ({ ...refutation({ factId: `trip-${HUANGPU}-1`, source }), factId: `refutation-${source}` });
     await stores.deliver("refutations", [row("source-b")]);
     await stores.deliver("trips", [tripTo(HUANGPU, 1)]);
     expect(flagsOf(stores, 1)).toEqual(["popup-1"]);

@@ -101,6 +101,7 @@ const RISKY = [110106, 310115, 310115, 310104, 320614, 330102, 120101] as const;
 const FACTS_MAX = 20;
 const FACT_KEYS = Array.from({ length: FACTS_MAX + 10 }, (_, i) => factKey(i));
 const PHONES = [phoneKey(1), phoneKey(2)];
+const DOCUMENTS = [documentKey(1), documentKey(2)] as const;
 const TIMES = [0, 6 * HOUR - 1, 6 * HOUR, 12 * HOUR, DAY - 1];
 
 const clockTime = (n: number): number => Math.floor(n / TIMES.length) * DAY + TIMES[n % TIMES.length]!;
@@ -151,7 +152,7 @@ const clearances = fc
   .map(({ clears, at }): Placed<Fact> => (season) => ({ ...base, ...named, kind: "clearance", clears, at: season + at }));
 const refutations = fc
   .record({
-    subject: fc.constantFrom(null, ...PHONES),
+    subject: fc.constantFrom(null, ...PHONES, ...DOCUMENTS),
     fact: fc.option(fc.constantFrom(...FACT_KEYS.slice(0, FACTS_MAX)), { freq: 2 }),
     county: fc.option(county),
     from: fc.option(soon),
@@ -349,7 +350,7 @@ describe("evaluation", () => {
     await fc.assert(
       fc.asyncProperty(histories, fc.nat(), async (history, seed) => {
         const store = openEvidenceWriter(join(temporaryFolder(), "evidence"));
-        const [document, other] = [documentKey(1), documentKey(2)];
+        const [document, other] = DOCUMENTS;
         const numbers = numbersOf(seed);
         const deliveries = shuffled(retold(history.facts), numbers);
         for (let part = 0; part < 3; part++) {
@@ -546,6 +547,18 @@ describe("evaluation", () => {
       runs(16, 1000),
     );
   });
+  test("what refutes a document's trips makes all trips count as never told, for any history", () => {
+    fc.assert(
+      fc.property(histories, fc.constantFrom(...DOCUMENTS), (history, document) => {
+        const evaluate = evaluatorOf(history);
+        const refutation: Fact = { ...base, ...named, kind: "refutation", subject: keyText(document), fact: null, county: null, from: null, to: null, at: 0 };
+        const refuted = evaluate({ ...history, facts: [...history.facts, refutation] });
+        const untold = evaluate({ ...history, facts: history.facts.filter((f) => f.kind !== "trip") });
+        expectSame(essence(refuted), essence(untold));
+      }),
+      runs(20, 1000),
+    );
+  });
   test("what refutes one fact, a county or an interval touches exactly the trips that all of it fits, the edges included", () => {
     const [told, other] = [keyText(PHONES[0]!), keyText(PHONES[1]!)];
     const stay = trip({ county: 320684, from: at("2022-06-01T08:00:00"), to: at("2022-06-03T08:00:00"), told: { subject: told, fact: "fact-1" } });
@@ -559,6 +572,8 @@ describe("evaluation", () => {
     expect([at("2022-06-03T08:00:00"), at("2022-06-03T08:00:01")].map((from) => isRefuted({ from }))).toEqual([true, false]);
     expect([at("2022-06-01T08:00:00"), at("2022-06-01T07:59:59")].map((to) => isRefuted({ to }))).toEqual([true, false]);
     expect(isRefuted({ county: 320684, from: at("2022-06-02T00:00:00"), fact: "fact-2" })).toBe(false);
+    const subject = keyText(DOCUMENTS[0]);
+    expect([{}, { fact: "fact-1" }, { fact: "fact-2" }, { county: 320613 }, { from: at("2022-06-03T08:00:01") }].map((change) => isRefuted({ subject, ...change }))).toEqual([true, true, false, false, false]);
   });
 });
 
@@ -784,7 +799,7 @@ function holding(told: readonly Told[]): Fact[] {
 function subjectOf(fact: Fact, index: number, documents: readonly SubjectKey[]): SubjectKey {
   if (fact.kind === "trip") return PHONES.find((p) => keyText(p) === fact.told?.subject)!;
   if (fact.kind !== "refutation") return documents[index % documents.length]!;
-  if (fact.subject !== null) return PHONES.find((p) => keyText(p) === fact.subject)!;
+  if (fact.subject !== null) return [...PHONES, ...documents].find((s) => keyText(s) === fact.subject)!;
   return FACT_KEYS.find((k) => keyText(k) === fact.fact)! as Uint8Array as SubjectKey;
 }
 const keyOf = (_fact: Fact, index: number): FactKey => FACT_KEYS[index]!;

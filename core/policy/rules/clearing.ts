@@ -1,6 +1,6 @@
 // What ends a flag from outside its rule: clearances by a named authority, and refutations of trips.
 
-import { currentCounties, FOREVER, type Clearable, type CountyCode, type Instant, type Refutation, type Trip } from "../../domain/index.ts";
+import { currentCounties, FOREVER, keyOf, subjectKind, type Clearable, type CountyCode, type Instant, type Refutation, type Trip } from "../../domain/index.ts";
 import type { RuleContext } from "../evaluate.ts";
 
 /** When an authority first cleared what began at `begun`; FOREVER when none has. What begins at the clearance or later, it does not clear. */
@@ -19,12 +19,17 @@ export function standingTrips(trips: Trip[], refutations: readonly Refutation[])
 
 function matches({ subject, fact, county, from, to }: Refutation, trip: Trip): boolean {
   return (
-    (subject === null || subject === trip.told?.subject) &&
+    (subject === null || subject === trip.told?.subject || isDocument(subject)) &&
     (fact === null || fact === trip.told?.fact) &&
     (county === null || shareTerritory(county, trip.county)) &&
     (from === null || from <= (trip.to ?? FOREVER)) &&
     (to === null || trip.from <= to)
   );
+}
+
+/** A document under which a refutation was found is one of the holder's, and whatever was told of the holder is meant. */
+function isDocument(subject: string): boolean {
+  return subjectKind(keyOf(subject)) === "document";
 }
 
 /** Whether two codes, each of whichever list, stand for a common county of today. */
