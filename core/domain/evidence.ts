@@ -13,7 +13,7 @@ export type FindingKind = (typeof FINDING_KINDS)[number];
 
 /** Since when something counts as known; nothing follows from it before. */
 export interface Known {
-  /** When this service learned of it; of history, when it was published (POLICY §0). */
+  /** When this service learned of it; of history, when it was published (POLICY §0); of a change that was held, when it was released. */
   readonly knownFrom: Instant;
   /** When it arrived; absent where that is knownFrom. */
   readonly receivedAt?: Instant;

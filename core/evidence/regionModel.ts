@@ -4,6 +4,7 @@
 
 import { createHash } from "node:crypto";
 import {
+  arrivedBefore,
   contains,
   currentCounties,
   FOREVER,
@@ -127,10 +128,11 @@ function revisionKey(factKey: FactKey, revision: number, content: readonly unkno
   return key;
 }
 
-/** Keeps the value if its version is the highest. @returns whether it is. */
-export function putNewest<Value>(newest: Map<string, Versioned<Value>>, key: Uint8Array, value: Value): boolean {
-  if (orderOf(newest, key) <= 0) return false;
+/** Keeps the value if its version is the highest, or is that and arrived earlier. @returns whether it is kept. */
+export function putNewest<Value extends Known>(newest: Map<string, Versioned<Value>>, key: Uint8Array, value: Value): boolean {
   const { fact, version } = versionOf(key);
+  const order = orderOf(newest, key);
+  if (order < 0 || (order === 0 && !arrivedBefore(value, newest.get(fact)!.value))) return false;
   newest.set(fact, { version, value });
   return true;
 }

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { afterEach, describe, expect, test } from "vitest";
 import { factKey } from "../../test/keys.ts";
 import { shuffled, temporaryFolder } from "../../test/support.ts";
-import { contains, FOREVER, type CountyCode, type LocalInfection, type RegionHistory, type RiskAreaCount, type RiskPublication } from "../domain/index.ts";
+import { contains, FOREVER, type CountyCode, type Known, type LocalInfection, type RegionHistory, type RiskAreaCount, type RiskPublication } from "../domain/index.ts";
 import type { RegionChange } from "./regionModel.ts";
 import type { RegionStore } from "./regions.ts";
 import { openEvidenceReader, openEvidenceWriter, type EvidenceReader, type EvidenceWriter } from "./store.ts";
@@ -67,20 +67,32 @@ const historyOf = (regions: RegionHistory, county: CountyCode): object | undefin
   return risk && { held: risk.held, infections: risk.infections.map((i) => JSON.stringify([i.county, i.day, i.count, i.knownFrom])).sort() };
 };
 const snapshot = (store: EvidenceReader): object => Object.fromEntries(COUNTIES.map((c) => [c, historyOf(store.regions, c)]));
+/** The same as known at each instant at which something can have become known or arrived. */
+const snapshots = (store: EvidenceReader): object[] =>
+  [20, 60, 100, 500, 600].map((at) => {
+    const regions = store.regions.historyAt(at);
+    return [regions.restsOnHistory, ...COUNTIES.map((c) => historyOf(regions, c))];
+  });
 
 // --- Random deliveries: few instants and counties, so that update times meet ---
 
+/** As it came, later, and as history later still or in between: all arrived at other instants. */
+const known = (from: number): fc.Arbitrary<Known> => fc.constantFrom({ knownFrom: from + 20 }, { knownFrom: from + 60 }, { knownFrom: from, receivedAt: from + 40 }, { knownFrom: from, receivedAt: from + 100 });
 const publication: fc.Arbitrary<RiskPublication> = fc
   .record({
     publishedAt: fc.constantFrom(10, 20, 30, 40, 50),
+    told: known(0),
     counties: fc.dictionary(fc.constantFrom(...COUNTIES.map(String)), fc.record({ high: fc.nat({ max: 2 }), medium: fc.nat({ max: 2 }) })),
   })
-  .map(({ publishedAt, counties }) => published(publishedAt, counties));
-const infectionRow: fc.Arbitrary<InfectionRow> = fc.record({
-  id: fc.nat({ max: 3 }),
-  revision: fc.constantFrom(1, 2, 3),
-  infection: fc.record({ county: fc.constantFrom(...COUNTIES), day: fc.constantFrom(19000, 19001), count: fc.nat({ max: 2 }), knownFrom: fc.constant(500) }),
-});
+  .map(({ publishedAt, counties, told }) => ({ ...published(publishedAt, counties), ...told }));
+const infectionRow: fc.Arbitrary<InfectionRow> = fc
+  .record({
+    id: fc.nat({ max: 3 }),
+    revision: fc.constantFrom(1, 2, 3),
+    infection: fc.record({ county: fc.constantFrom(...COUNTIES), day: fc.constantFrom(19000, 19001), count: fc.nat({ max: 2 }) }),
+    told: known(500),
+  })
+  .map(({ infection, told, ...row }) => ({ ...row, infection: { ...infection, ...told } }));
 const deliveries: fc.Arbitrary<Delivery[]> = fc.array(fc.oneof(publication, fc.array(infectionRow, { maxLength: 4 })), { maxLength: 12 });
 const order = fc.array(fc.nat(), { minLength: 24, maxLength: 24 });
 const areasIn = ({ counties }: RiskPublication): number => [...counties.values()].reduce((sum, { high, medium }) => sum + high + medium, 0);
@@ -93,6 +105,7 @@ describe("order and repetition", () => {
         for (const d of list) deliver(straight, d);
         for (const d of shuffled([...list, ...list], numbers)) deliver(mixed, d);
         expect(snapshot(mixed)).toEqual(snapshot(straight));
+        expect(snapshots(mixed)).toEqual(snapshots(straight));
         await close(straight);
         await close(mixed);
       }),
@@ -129,7 +142,7 @@ describe("order and repetition", () => {
         const newest = list.filter((r) => !list.some((other) => other.id === r.id && other.revision > r.revision)).map((r) => r.infection);
         for (const county of COUNTIES) {
           const expected = newest.filter((i) => i.county === county && i.count > 0);
-          const byContent = (a: LocalInfection, b: LocalInfection): number => a.day - b.day || a.count - b.count;
+          const byContent = (a: LocalInfection, b: LocalInfection): number => a.day - b.day || a.count - b.count || a.knownFrom - b.knownFrom || (a.receivedAt ?? 0) - (b.receivedAt ?? 0);
           expect((store.regions.risk(county)?.infections ?? []).toSorted(byContent)).toEqual(expected.toSorted(byContent));
         }
         await close(store);
@@ -279,6 +292,13 @@ describe("infections", () => {
     expect(deliver(store, [infected(1, { knownFrom: 900 })])).toEqual([]);
     expect(store.regions.risk(PUDONG)?.infections[0]?.knownFrom).toBe(500);
   });
+  test("applied the other way round it is known since it first was, too, and its county has changed", () => {
+    const store = openWriter();
+    deliver(store, [infected(1, { knownFrom: 900 })]);
+    expect(deliver(store, [infected(1, { knownFrom: 500 })])).toEqual([PUDONG]);
+    expect(store.regions.risk(PUDONG)?.infections[0]?.knownFrom).toBe(500);
+    expect([499, 500].map((at) => store.regions.historyAt(at).risk(PUDONG) !== undefined)).toEqual([false, true]);
+  });
   test("they don't touch the county's held intervals", () => {
     const store = openWriter();
     deliver(store, published(10, { [PUDONG]: medium(1) }));
@@ -359,6 +379,33 @@ describe("as of an instant", () => {
       store.transaction(() => store.regions.put(change, null));
       expect([199, 200, 299, 300].map((at) => store.regions.historyAt(at).restsOnHistory)).toEqual([false, true, true, false]);
     }
+  });
+  test("of one thing told twice what arrived first counts, in whatever order it is applied: lists, infections and screenings", () => {
+    const changeOf = (known: Known): RegionChange[] => [
+      { ...NO_CHANGE, publications: [{ ...published(200, { [PUDONG]: medium(1) }), ...known }] },
+      { ...NO_CHANGE, infections: [{ factKey: factKey(1), revision: 1, infection: { county: PUDONG, day: 19000, count: 1, ...known } }] },
+      { ...NO_CHANGE, screenings: [{ factKey: factKey(1), revision: 1, screening: { county: PUDONG, rounds: [{ from: 200, until: 250 }], ...known } }] },
+    ];
+    const [live, later, history] = [{ knownFrom: 300 }, { knownFrom: 400 }, { knownFrom: 200, receivedAt: 350 }];
+    const since = (...told: Known[]): number[][] =>
+      [0, 1, 2].map((kind) => {
+        const store = openWriter();
+        for (const known of told) store.transaction(() => store.regions.put(changeOf(known)[kind]!, null));
+        const isKnown = (at: number): boolean => {
+          const regions = store.regions.historyAt(at);
+          return regions.risk(PUDONG) !== undefined || regions.screenings(PUDONG).length > 0;
+        };
+        return [[200, 300, 400].find(isKnown)!, [200, 300, 349].filter((at) => store.regions.historyAt(at).restsOnHistory).length];
+      });
+    // Since when, and at how many instants it rests on history.
+    for (const told of [[live, later], [later, live], [live, history], [history, live]]) expect(since(...told)).toEqual(Array(3).fill([300, 0]));
+    for (const told of [[history, later], [later, history]]) expect(since(...told)).toEqual(Array(3).fill([200, 3]));
+  });
+  test("a list that waits for its crowd goes on waiting at each instant, also when it turns out to have arrived earlier", () => {
+    const store = openWriter();
+    for (const knownFrom of [400, 300]) store.transaction(() => store.regions.put({ ...NO_CHANGE, publications: [published(200, { [PUDONG]: medium(1) }, knownFrom)] }, "gain"));
+    store.transaction(() => store.regions.mark(store.regions.publications(1)[0]!.id, "released", 500));
+    expect([300, 399, 400, 499, 500].map((at) => store.regions.historyAt(at).risk(PUDONG) !== undefined)).toEqual([false, false, false, false, true]);
   });
   test("what arrived when it became known rests on none", () => {
     const store = openWriter();

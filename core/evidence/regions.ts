@@ -4,7 +4,7 @@
 // Not here: how a history is laid out (regionModel.ts), which counties a policy finds affected, and whom a change would hit (ingest).
 
 import type { Database, RootDatabase } from "lmdb";
-import { arrivedAfter, FOREVER, type AsKnown, type CountyCode, type Instant, type Known, type LocalInfection, type RegionDifference, type RegionHistory, type Screening } from "../domain/index.ts";
+import { arrivedAfter, arrivedBefore, FOREVER, type AsKnown, type CountyCode, type Instant, type Known, type LocalInfection, type RegionDifference, type RegionHistory, type Screening } from "../domain/index.ts";
 import type { Doubt, Mark } from "./publicationGuard.ts";
 import {
   byTurn,
@@ -165,11 +165,12 @@ export function createRegionStore(root: RootDatabase, meta: Database<number, str
       const next = withChange(model, change, mark);
       for (const publication of change.publications) {
         const id = publicationId(publication);
-        if (!publications.doesExist(id)) publications.putSync(id, recordOf(publication, mark));
+        const before = publications.get(id);
+        if (!before) publications.putSync(id, recordOf(publication, mark));
+        else if (arrivedBefore(publication, before)) publications.putSync(id, withArrival(before, publication));
       }
-      // A repetition keeps the instant at which it first became known.
-      for (const row of change.infections) if (!infections.doesExist(infectionKey(row))) infections.putSync(infectionKey(row), row.infection);
-      for (const row of change.screenings) if (!screenings.doesExist(screeningKey(row))) screenings.putSync(screeningKey(row), row.screening);
+      for (const row of change.infections) putFirst(infections, infectionKey(row), row.infection);
+      for (const row of change.screenings) putFirst(screenings, screeningKey(row), row.screening);
       return next === model ? [] : bump(next);
     },
     mark(id, mark, from) {
@@ -187,12 +188,24 @@ export function createRegionStore(root: RootDatabase, meta: Database<number, str
   };
 }
 
+/** Of repeated deliveries the one that arrived first counts, in whatever order they are applied. */
+function putFirst<Value extends Known>(database: Database<Value, Uint8Array>, key: Uint8Array, value: Value): void {
+  const before = database.get(key);
+  if (!before || arrivedBefore(value, before)) database.putSync(key, value);
+}
+
+/** The same publication from a delivery that arrived earlier. The mark that it came into the store with goes with it. */
+function withArrival({ publishedAt, counties, areas, marks, ...before }: PublicationRecord, { knownFrom, receivedAt }: Known): PublicationRecord {
+  const moved = marks.map((m, i) => (i === 0 && m.from === before.knownFrom ? { ...m, from: knownFrom } : m));
+  return { publishedAt, counties, areas, knownFrom, ...(receivedAt === undefined ? {} : { receivedAt }), marks: moved };
+}
+
 function withMark(record: PublicationRecord, mark: Mark, from: Instant): PublicationRecord {
   return { ...record, marks: [...record.marks, { mark, from }] };
 }
 
 /** The highest revision of every fact that was known at `knownAt`. */
-function newestRevisions<Value extends { readonly knownFrom: Instant }>(database: Database<Value, Uint8Array>, knownAt: Instant): Newest<Value> {
+function newestRevisions<Value extends Known>(database: Database<Value, Uint8Array>, knownAt: Instant): Newest<Value> {
   const newest = new Map<string, Versioned<Value>>();
   for (const { key, value } of database.getRange({})) if (value.knownFrom <= knownAt) putNewest(newest, key, value);
   return newest;

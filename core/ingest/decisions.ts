@@ -3,7 +3,7 @@
 // that can do nothing does nothing and says why.
 // Not here: who may decide (access), the evaluation of whom it concerns (apply.ts).
 
-import type { Instant } from "../domain/index.ts";
+import type { Instant, Known } from "../domain/index.ts";
 import type { AppliedPack, ChangeRecord, ChangeState, EvidenceReader, EvidenceWriter, RegionChange } from "../evidence/index.ts";
 import type { Decision, InboxRow } from "./facts.ts";
 import {
@@ -98,12 +98,13 @@ function release(record: ChangeRecord, decision: Decision, parts: GuardParts): A
   return putRegionRows(releasedAt(now(), regionChangeOf(rows as readonly InboxRow[])), parts);
 }
 
-/** Nothing followed from it before somebody released it. */
+/** Nothing followed from it before somebody released it. It keeps its arrival, so that the same told later meanwhile doesn't make it known before. */
 function releasedAt(at: Instant, { infections, screenings }: RegionChange): RegionChange {
+  const released = ({ knownFrom, receivedAt = knownFrom }: Known): Known => ({ knownFrom: at, receivedAt });
   return {
     publications: [],
-    infections: infections.map((row) => ({ ...row, infection: { ...row.infection, knownFrom: at } })),
-    screenings: screenings.map((row) => ({ ...row, screening: { ...row.screening, knownFrom: at } })),
+    infections: infections.map((row) => ({ ...row, infection: { ...row.infection, ...released(row.infection) } })),
+    screenings: screenings.map((row) => ({ ...row, screening: { ...row.screening, ...released(row.screening) } })),
   };
 }
 

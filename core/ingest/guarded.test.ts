@@ -277,6 +277,9 @@ describe("other changes of regions", () => {
     await decide(stores, "release", sequence);
     const known = (at: Instant): number => stores.evidence.regions.historyAt(at).risk(Number(HUANGPU))?.infections.length ?? 0;
     expect([known(NOW + 599), known(NOW + 600)]).toEqual([0, 1]);
+    // The same told while it was held, and applied only now.
+    await stores.apply(await stores.store("local-infections", inboxRows("local-infections", infections, "source-a", NOW + 300)));
+    expect([known(NOW + 599), known(NOW + 600)]).toEqual([0, 1]);
   });
   test("rejected ones leave nothing", async () => {
     const stores = newStores();
