@@ -8,7 +8,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { allCounties, formatInstant, isRefusal, type CountyCode, type Instant } from "../core/domain/index.ts";
+import { allCounties, formatInstant, isRefusal, type CountyCode, type Instant, type UnknownPlace } from "../core/domain/index.ts";
 import { CONFIRMED_AFTER, judge, NOTHING_PUBLISHED, SAME_SHARE, type Doubt, type GuardState } from "../core/evidence/index.ts";
 import { findCounties, readPublication } from "../core/ingest/index.ts";
 import type { BenchResult } from "./run.ts";
@@ -35,7 +35,11 @@ interface Position {
   readonly publishedAt: Instant;
   readonly areas: Float64Array;
   readonly counties: ReadonlySet<CountyCode>;
+  readonly unknown: readonly UnknownPlace[];
 }
+
+/** Of cuts, whose every place finds its county, the guard doesn't ask where these lie. */
+const READ = { counties: new Set<CountyCode>(), unknown: [] };
 
 interface History {
   readonly positions: readonly Position[];
@@ -128,7 +132,7 @@ function readHistory(): History {
     });
     read.sort((a, b) => a.publishedAt - b.publishedAt || b.areas.length - a.areas.length);
     const ofTheirHour = read.filter(({ publishedAt }, i) => publishedAt !== read[i - 1]?.publishedAt);
-    return { positions: ofTheirHour.map(({ publishedAt, areas }) => ({ publishedAt, areas, counties: countiesOf(areas) })), countiesOf };
+    return { positions: ofTheirHour.map(({ publishedAt, areas, unknown }) => ({ publishedAt, areas, counties: countiesOf(areas), unknown })), countiesOf };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -140,9 +144,9 @@ function fold(positions: readonly Position[]): { states: GuardState[]; holds: Ho
   const holds: Hold[] = [];
   let state = NOTHING_PUBLISHED;
   let open: Pick<Hold, "from" | "doubts"> & { publications: number } | undefined;
-  for (const { publishedAt, areas } of positions) {
+  for (const { publishedAt, areas, counties, unknown } of positions) {
     states.push(state);
-    const judgement = judge(state, { publishedAt, areas, mark: null });
+    const judgement = judge(state, { publishedAt, areas, counties, unknown, mark: null });
     state = judgement.state;
     if (judgement.outcome === "held") {
       open ??= { from: publishedAt, doubts: judgement.doubts, publications: 0 };
@@ -243,7 +247,7 @@ function tryPairs(tries: Tries, pairs: number): void {
         for (const [name, firstCut] of firsts) {
           if (sameShare(firstCut, cut) >= SAME_SHARE) tries.alike++;
           else {
-            const { state } = judge(states[i]!, { publishedAt: first.publishedAt, areas: firstCut, mark: null });
+            const { state } = judge(states[i]!, { publishedAt: first.publishedAt, areas: firstCut, ...READ, mark: null });
             tryOne(tries, { kind: name, size: sizes[1] }, state, second, secondAt, cut);
           }
         }
@@ -258,7 +262,7 @@ function tryOne(tries: Tries, what: { kind: string; size?: number }, state: Guar
   const row = rows.get(name) ?? { ...what, tried: 0, inForce: 0, freeing: 0, holders: 0, holdersWorst: 0 };
   rows.set(name, row);
   row.tried++;
-  if (judge(state, { publishedAt, areas: cut, mark: null }).outcome !== "in-force") return;
+  if (judge(state, { publishedAt, areas: cut, ...READ, mark: null }).outcome !== "in-force") return;
   row.inForce++;
   const freed = freedBy(history.countiesOf(state.inForce?.inOrder ?? new Float64Array()), whole.counties, history.countiesOf(cut), holders);
   if (freed > 0) row.freeing++;

@@ -1,9 +1,10 @@
-// Changes of rules as an operator meets them: the commands of a real service, what they say and their exit status.
+// Changes of rules and risk lists as an operator meets them: the commands of a real service, what they say and their exit status.
 
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { beijingPackText } from "../core/policy/index.ts";
+import { shippedPublications } from "../ops/demo/load.ts";
 import { residentId } from "./ingestSupport.ts";
 import { cli, removeFolder, startDemo, temporaryFolder, until, type TestService } from "./service.ts";
 
@@ -84,6 +85,19 @@ describe("an operator", () => {
     expect(repeated).toMatchObject({ repeats: true, entriesChanged: 0 });
     expect(repeated).not.toHaveProperty("change");
     expect(service.printed()).toContain(`the decision to release change ${held} came to nothing: nothing to do`);
+  });
+  test("is told of a risk list that misspells a county: it is held with the name and what may be meant, and in force once released", async () => {
+    const list = join(folder, "list.json");
+    writeFileSync(list, shippedPublications().at(-1)!.replace("2022-06-08 21时", "2022-06-09 06时").replace("黄浦区", "黄埔区"));
+    const [status, words] = await run("import", "risk-areas", list);
+    const reason = "no county is known as 上海市 上海市 黄埔区; may be meant, since not named any more: 310101 (黄浦区)";
+    const change = new RegExp(`held as change (\\d+): ${RegExp.escape(reason)};`).exec(words)?.[1];
+    expect([status, words]).toEqual([1, containing("county no county is known as 上海市 上海市 黄埔区\n")]);
+    expect(service.printed()).toContain(`is held: ${reason}; without effect`);
+    const note = "\n  without effect, areas of places that find no county: 1, of 上海市 上海市 黄埔区\n";
+    expect((await run("changes"))[1]).toMatch(new RegExp(`change ${change}  held .*: ${RegExp.escape(reason)}${RegExp.escape(note)}`));
+    expect(await decide("release", change!)).toEqual([0, containing(`change ${change}  applied`)]);
+    expect((await run("changes"))[1]).toMatch(new RegExp(`change ${change}  applied .*: was held, ${RegExp.escape(reason)}${RegExp.escape(note)}`));
   });
   test("is refused a pack that holds somebody's number, which is not repeated", async () => {
     writeFileSync(pack, VENUES.replace("pack: beijing", `pack: "${NUMBER.toLowerCase()}"`));

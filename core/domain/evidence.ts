@@ -217,6 +217,17 @@ export interface RiskPublication extends Known {
   readonly counties: ReadonlyMap<CountyCode, RiskAreaCount>;
   /** A number for each area, in the published order: which areas two lists share. */
   readonly areas: Float64Array;
+  /** Places with areas that find no county, each once: what they say has no effect. */
+  readonly unknown: readonly UnknownPlace[];
+}
+
+/** A place of a risk list that finds no county. */
+export interface UnknownPlace {
+  /** As published; empty when there is none, or none that may be kept. */
+  readonly name: string;
+  /** Two digits of the province that it must lie in; 0: its names don't tell. */
+  readonly province: number;
+  readonly areas: number;
 }
 
 export interface RiskAreaCount {

@@ -27,6 +27,8 @@ export interface ChangeRecord {
   readonly state: ChangeState;
   /** Why it is or was held, in words for an operator. */
   readonly reasons: readonly string[];
+  /** What of it has no effect, in words for an operator. */
+  readonly note?: string;
   /** How many holders it would hit, as measured before it was applied. */
   readonly report: unknown;
   /** The same by flag and to the last holder, not to be told: what a release is compared with. Absent in changes from before it was. */

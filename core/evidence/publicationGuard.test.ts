@@ -6,8 +6,8 @@ import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { temporaryFolder } from "../../test/support.ts";
-import { formatInstant, isRefusal, type Instant } from "../domain/index.ts";
-import { readPublication } from "../ingest/riskAreas.ts";
+import { formatInstant, isRefusal, type CountyCode, type Instant, type UnknownPlace } from "../domain/index.ts";
+import { findCounties, readPublication, type ReadPublication } from "../ingest/riskAreas.ts";
 import { judge, NOTHING_PUBLISHED, type Doubt, type GuardState, type Judgement, type Mark } from "./publicationGuard.ts";
 
 const MINUTE = 60;
@@ -29,8 +29,11 @@ const butNth = (list: readonly number[], n: number): number[] => list.filter((_,
 const THOUSAND = Array.from({ length: 10 }, (_, i) => provinceOf(20 + i, 10, 10)).flat();
 const HUNDRED = nth(THOUSAND, 10);
 
+/** Of lists whose every place finds its county, where these lie doesn't matter. */
+const READ = { counties: new Set<CountyCode>(), unknown: [] };
+
 function publish(state: GuardState, at: Instant, areas: readonly number[], mark: Mark | null = null): Judgement {
-  return judge(state, { publishedAt: at, areas: Float64Array.from(areas), mark });
+  return judge(state, { publishedAt: at, areas: Float64Array.from(areas), ...READ, mark });
 }
 const kindsOf = ({ doubts }: { doubts: readonly Doubt[] }): string[] => doubts.map((d) => d.kind);
 /** The state when these are in force and a month old: nothing about them is young. */
@@ -280,6 +283,68 @@ describe("marks", () => {
   });
 });
 
+describe("places that find no county", () => {
+  const [XUHUI, HUANGPU, TIANHE] = [310_104, 310_101, 440_106];
+  /** Misspelt. */
+  const HUANGPU_MISSPELT: UnknownPlace = { name: "上海市 上海市 黄埔区", province: 31, areas: 1 };
+  const ANYWHERE: UnknownPlace = { name: "某省 某市 某县", province: 0, areas: 1 };
+  const NAMELESS: UnknownPlace = { name: "", province: 0, areas: 1 };
+  /** So many areas whatever the counties are: nothing but the counties can be doubtful. */
+  const naming = (state: GuardState, at: Instant, counties: readonly CountyCode[], unknown: readonly UnknownPlace[] = [], mark: Mark | null = null): Judgement =>
+    judge(state, { publishedAt: at, areas: Float64Array.from(THOUSAND), counties: new Set(counties), unknown, mark });
+  const before = naming(NOTHING_PUBLISHED, START - DAY, [HUANGPU, XUHUI, TIANHE]).state;
+  const held = naming(before, START, [XUHUI, TIANHE], [HUANGPU_MISSPELT]);
+
+  test("where a county of the province isn't named any more: held, with the names and the counties", () => {
+    expect(held).toMatchObject({ outcome: "held", doubts: [{ kind: "unknown", lost: 1, of: 3, names: [HUANGPU_MISSPELT.name], counties: [HUANGPU] }] });
+    expect(held.state.inForce).toBe(before.inForce);
+  });
+  test("where only counties of other provinces are gone, or none: in force", () => {
+    expect(naming(before, START, [HUANGPU, XUHUI], [HUANGPU_MISSPELT])).toMatchObject({ outcome: "in-force", doubts: [] });
+    expect(naming(before, START, [HUANGPU, XUHUI, TIANHE], [HUANGPU_MISSPELT, ANYWHERE, NAMELESS]).outcome).toBe("in-force");
+  });
+  test("that may lie anywhere: held for any county", () => {
+    for (const place of [ANYWHERE, NAMELESS]) expect(naming(before, START, [HUANGPU, XUHUI], [place])).toMatchObject({ outcome: "held", doubts: [{ kind: "unknown", counties: [TIANHE] }] });
+  });
+  test("in the first list of all free nobody", () => {
+    expect(naming(NOTHING_PUBLISHED, START, [XUHUI], [HUANGPU_MISSPELT]).outcome).toBe("in-force");
+  });
+  test("are not confirmed by lists that misspell them again, however many", () => {
+    let { state } = held;
+    for (let day = 1; day <= 4; day++) {
+      const next = naming(state, START + day * DAY, [XUHUI, TIANHE], [HUANGPU_MISSPELT]);
+      expect([next.outcome, kindsOf(next)]).toEqual(["held", ["unknown"]]);
+      state = next.state;
+    }
+  });
+  test("a list without them takes their place at once, whether the county is in it or not", () => {
+    for (const counties of [[HUANGPU, XUHUI, TIANHE], [XUHUI, TIANHE]]) expect(naming(held.state, START + HOUR, counties)).toMatchObject({ outcome: "in-force", doubts: [] });
+  });
+  test("in the list in force as well are no reason to hold, nor do they cover a county that it named beside them", () => {
+    const { state } = naming(before, START - HOUR, [HUANGPU, XUHUI, TIANHE], [HUANGPU_MISSPELT]);
+    expect(naming(state, START, [HUANGPU, XUHUI, TIANHE], [HUANGPU_MISSPELT]).outcome).toBe("in-force");
+    // High-risk areas under the true name, medium ones misspelt; now the high ones are gone.
+    expect(naming(state, START, [XUHUI, TIANHE], [HUANGPU_MISSPELT]).outcome).toBe("held");
+  });
+  test("that an operator has released hold no list any more as long as each bears them; a place without a name, and another name, do", () => {
+    const { state } = naming(held.state, START, [XUHUI, TIANHE], [HUANGPU_MISSPELT, NAMELESS], "released");
+    const next = naming(state, START + HOUR, [TIANHE], [HUANGPU_MISSPELT]);
+    expect(next.outcome).toBe("in-force");
+    expect(naming(next.state, START + 2 * HOUR, [], [HUANGPU_MISSPELT]).outcome).toBe("in-force");
+    expect(naming(state, START + HOUR, [TIANHE], [HUANGPU_MISSPELT, ANYWHERE]).doubts).toMatchObject([{ names: [ANYWHERE.name] }]);
+    expect(naming(state, START + HOUR, [TIANHE], [NAMELESS]).outcome).toBe("held");
+    const without = naming(next.state, START + 2 * HOUR, [TIANHE, XUHUI]);
+    expect(naming(without.state, START + 3 * HOUR, [TIANHE], [HUANGPU_MISSPELT]).outcome).toBe("held");
+  });
+  test("a list without them whose drop a held one agrees with is confirmed by it all the same", () => {
+    const fewer = (state: GuardState, at: Instant, unknown: readonly UnknownPlace[]): Judgement => judge(state, { publishedAt: at, areas: Float64Array.from(butNth(THOUSAND, 3)), counties: new Set([XUHUI]), unknown, mark: null });
+    const first = fewer(before, START, [HUANGPU_MISSPELT]);
+    expect(kindsOf(first)).toEqual(["signs", "unknown"]);
+    expect(fewer(first.state, START + HOUR, [HUANGPU_MISSPELT]).outcome).toBe("held");
+    expect(fewer(first.state, START + HOUR, [])).toMatchObject({ outcome: "in-force", confirmed: true });
+  });
+});
+
 describe("several publications of one hour", () => {
   test("the first one stays in force", () => {
     const first = publish(longInForce(THOUSAND), START, THOUSAND);
@@ -302,9 +367,9 @@ test("judging changes nothing of what it was given", () => {
   const state = longInForce(THOUSAND);
   const areas = Float64Array.from(THOUSAND.toReversed());
   const copy = structuredClone({ state, areas });
-  const once = judge(state, { publishedAt: START, areas, mark: null });
+  const once = judge(state, { publishedAt: START, areas, ...READ, mark: null });
   expect({ state, areas }).toEqual(copy);
-  expect(judge(state, { publishedAt: START, areas, mark: null })).toEqual(once);
+  expect(judge(state, { publishedAt: START, areas, ...READ, mark: null })).toEqual(once);
 });
 
 const listsFolder = fileURLToPath(new URL("../../../shared/data/risk_levels/", import.meta.url));
@@ -315,25 +380,27 @@ describe.skipIf(!hasLists)("the lists as they were published", () => {
   interface Position {
     readonly publishedAt: Instant;
     readonly areas: Float64Array;
+    readonly text: string;
     readonly before: GuardState;
     readonly judgement: Judgement;
   }
   const positions: Position[] = hasLists ? readHistory() : [];
 
+  function readList(text: string): ReadPublication {
+    const list = readPublication(text);
+    if (isRefusal(list)) throw new Error(`${list.field} ${list.reason}`);
+    return list;
+  }
   function readHistory(): Position[] {
     const folder = temporaryFolder();
     for (const archive of readdirSync(listsFolder).filter((name) => name.endsWith(".tar.xz"))) execFileSync("tar", ["xJf", join(listsFolder, archive), "-C", folder]);
     const files = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".json"));
     const texts = new Map(files.map((file) => [basename(file), readFileSync(join(folder, file), "utf8")]));
-    const lists = [...texts.values()].map((text) => {
-      const list = readPublication(text);
-      if (isRefusal(list)) throw new Error(`${list.field} ${list.reason}`);
-      return list;
-    });
+    const lists = [...texts.values()].map((text) => ({ ...readList(text), text }));
     lists.sort((a, b) => a.publishedAt - b.publishedAt || b.areas.length - a.areas.length);
     let before = NOTHING_PUBLISHED;
-    return lists.map(({ publishedAt, areas }) => {
-      const position = { publishedAt, areas, before, judgement: judge(before, { publishedAt, areas, mark: null }) };
+    return lists.map(({ publishedAt, areas, counties, unknown, text }) => {
+      const position = { publishedAt, areas, text, before, judgement: judge(before, { publishedAt, areas, counties: new Set(counties.keys()), unknown, mark: null }) };
       before = position.judgement.state;
       return position;
     });
@@ -382,6 +449,32 @@ describe.skipIf(!hasLists)("the lists as they were published", () => {
     expect(since).toBeUndefined();
   });
 
+  test("a county misspelt throughout a list that was in force, where it was in force before: held, each one", () => {
+    interface List {
+      data: Record<"highlist" | "middlelist", { province: string; city: string; county: string; communitys: string[] }[]>;
+    }
+    let tried = 0;
+    for (const { publishedAt, text, before, judgement } of sample(15).filter((p) => p.judgement.outcome === "in-force")) {
+      const named = readList(text).counties;
+      const shared = [...before.inForce!.counties].filter((county) => named.has(county));
+      for (const county of shared.filter((_, i) => i % 10 === 0)) {
+        const list = JSON.parse(text) as List;
+        for (const item of [...list.data.highlist, ...list.data.middlelist]) {
+          if (!findCounties(item).includes(county)) continue;
+          item.county += "误";
+          // In Beijing the district stands where others name the city.
+          if (findCounties(item).includes(county)) item.city += "误";
+        }
+        const { areas, counties, unknown } = readList(JSON.stringify(list));
+        const { outcome, doubts } = judge(before, { publishedAt, areas, counties: new Set(counties.keys()), unknown, mark: null });
+        expect([outcome, doubts.some((d) => d.kind === "unknown" && d.counties!.includes(county))], `${formatInstant(publishedAt)} ${county}`).toEqual(["held", true]);
+        tried++;
+      }
+      expect(judgement.doubts.some((d) => d.kind === "unknown")).toBe(false);
+    }
+    expect(tried).toBeGreaterThan(100);
+  });
+
   const sizes = [0.2, 0.3, 0.5, 0.95];
   const tail = (areas: Float64Array, size: number): Float64Array => areas.slice(0, Math.floor(areas.length * (1 - size)));
   /** Each area by its own number, so that the choice is the same in every run. */
@@ -402,7 +495,7 @@ describe.skipIf(!hasLists)("the lists as they were published", () => {
     for (const { publishedAt, areas, before } of sample(3)) {
       for (const size of sizes) {
         const list = cut(areas, size);
-        if (list.length <= areas.length * 0.8) expect(judge(before, { publishedAt, areas: list, mark: null }).outcome, formatInstant(publishedAt)).toBe("held");
+        if (list.length <= areas.length * 0.8) expect(judge(before, { publishedAt, areas: list, ...READ, mark: null }).outcome, formatInstant(publishedAt)).toBe("held");
       }
     }
   });
@@ -412,7 +505,7 @@ describe.skipIf(!hasLists)("the lists as they were published", () => {
         if (its.length < 50) continue;
         const list = areas.filter((area) => Math.floor(area / PROVINCE) !== province);
         const wasThere = before.inForce!.areas.some((area) => Math.floor(area / PROVINCE) === province);
-        if (wasThere) expect(judge(before, { publishedAt, areas: list, mark: null }).outcome, `${formatInstant(publishedAt)} ${province}`).toBe("held");
+        if (wasThere) expect(judge(before, { publishedAt, areas: list, ...READ, mark: null }).outcome, `${formatInstant(publishedAt)} ${province}`).toBe("held");
       }
     }
   });
@@ -424,10 +517,10 @@ describe.skipIf(!hasLists)("the lists as they were published", () => {
     for (const { publishedAt, areas, before } of sample(5).filter((p) => p.areas.length < 1000)) {
       for (const [, cut] of [...cuts, ["shares", shares] as const]) {
         for (const small of [0.05, 0.1, 0.15]) {
-          const first = judge(before, { publishedAt, areas: cut(areas, small), mark: null });
+          const first = judge(before, { publishedAt, areas: cut(areas, small), ...READ, mark: null });
           const list = cut(areas, 0.2);
           if (list.length > areas.length * 0.8 || common(cut(areas, small), list) >= 0.95) continue;
-          expect(judge(first.state, { publishedAt: publishedAt + 30 * MINUTE, areas: list, mark: null }).outcome, `${formatInstant(publishedAt)} ${small}`).toBe("held");
+          expect(judge(first.state, { publishedAt: publishedAt + 30 * MINUTE, areas: list, ...READ, mark: null }).outcome, `${formatInstant(publishedAt)} ${small}`).toBe("held");
         }
       }
     }
@@ -438,11 +531,11 @@ describe.skipIf(!hasLists)("the lists as they were published", () => {
       const next = positions.find((p) => p.publishedAt > publishedAt);
       if (!next || areas.length < 40) continue;
       for (const [first, second] of different) {
-        const { state } = judge(before, { publishedAt, areas: first(areas, 0.3), mark: null });
+        const { state } = judge(before, { publishedAt, areas: first(areas, 0.3), ...READ, mark: null });
         for (const then of [{ publishedAt: publishedAt + 30 * MINUTE, areas }, next]) {
           const list = second(then.areas, 0.4);
           const isAlike = common(first(areas, 0.3), list) >= 0.95;
-          if (!isAlike) expect(judge(state, { publishedAt: then.publishedAt, areas: list, mark: null }).outcome, formatInstant(publishedAt)).toBe("held");
+          if (!isAlike) expect(judge(state, { publishedAt: then.publishedAt, areas: list, ...READ, mark: null }).outcome, formatInstant(publishedAt)).toBe("held");
         }
       }
     }

@@ -1,10 +1,11 @@
 // The guard over published risk lists: which publication is in force, and which is held because it may be cut off.
 // Promises: pure; time is the publications' own; judging costs a few walks over sorted lists. A list that lost a fifth of its areas, or a province of
-// fifty, is held; a held one that the next agrees with takes effect, and so does a drop that three publications in a row tell of.
+// fifty, is held; a held one that the next agrees with takes effect, and so does a drop that three publications in a row tell of. A place that finds no
+// county never takes the place of a county that was named before, unless an operator says so.
 // Not here: the store of publications; whose flags a list changes (its `mark`); what an area means for anyone. Why the lines lie where they do:
 // docs/risk-list-guard.md.
 
-import type { Instant } from "../domain/index.ts";
+import { provinceOf, type CountyCode, type Instant, type UnknownPlace } from "../domain/index.ts";
 
 const HOUR = 3600;
 const DAY = 24 * HOUR;
@@ -50,12 +51,15 @@ export interface JudgedPublication {
   readonly publishedAt: Instant;
   /** One number an area, in the order of the list. */
   readonly areas: Float64Array;
+  /** Where it has areas. */
+  readonly counties: ReadonlySet<CountyCode>;
+  readonly unknown: readonly UnknownPlace[];
   readonly mark: Mark | null;
 }
 
-export type DoubtKind = keyof typeof LINES | "loss" | "gain";
+export type DoubtKind = keyof typeof LINES | "unknown" | "loss" | "gain";
 
-/** Why a publication is held: it lost so many areas of so many; both 0 where the doubt is a mark. */
+/** Why a publication is held: it lost so many areas of so many, or counties where the kind is `unknown`; both 0 where the doubt is a mark. */
 export interface Doubt {
   readonly kind: DoubtKind;
   readonly lost: number;
@@ -64,6 +68,9 @@ export interface Doubt {
   readonly sum?: number;
   /** Two digits, where the doubt is about one province. */
   readonly province?: number;
+  /** Of the kind `unknown`: the names that find no county, and the counties not named any more that they may stand for. */
+  readonly names?: readonly string[];
+  readonly counties?: readonly CountyCode[];
 }
 
 /** A publication as the guard keeps it. Arrays are never changed. */
@@ -74,6 +81,8 @@ interface Listing {
   readonly areas: Float64Array;
   /** When each of `areas` was first listed. */
   readonly since: Float64Array;
+  readonly counties: ReadonlySet<CountyCode>;
+  readonly unknown: readonly UnknownPlace[];
 }
 
 export interface HeldPublication {
@@ -96,6 +105,8 @@ export interface GuardState {
   readonly earlier: Listing | null;
   /** Held since `inForce` was published, oldest first; only the newest few. */
   readonly held: readonly HeldPublication[];
+  /** Names that find no county, in a list that an operator released, as long as those in force go on bearing them: no county's, by that word. */
+  readonly accepted: readonly string[];
   readonly memory: Memory;
 }
 
@@ -110,7 +121,7 @@ export interface Judgement {
 }
 
 const NO_AREAS = new Float64Array();
-export const NOTHING_PUBLISHED: GuardState = { inForce: null, earlier: null, held: [], memory: { areas: NO_AREAS, since: NO_AREAS, last: NO_AREAS } };
+export const NOTHING_PUBLISHED: GuardState = { inForce: null, earlier: null, held: [], accepted: [], memory: { areas: NO_AREAS, since: NO_AREAS, last: NO_AREAS } };
 
 /**
  * Judges the next publication. Call it in the order of `publishedAt`, of several with one `publishedAt` the longest first: what is in force of them stays,
@@ -121,8 +132,10 @@ export function judge(state: GuardState, next: JudgedPublication): Judgement {
   if (mark === "rejected") return { state, outcome: "rejected", doubts: [], confirmed: false };
   if (mark !== "released" && state.inForce?.publishedAt === publishedAt) return { state, outcome: "outdone", doubts: [], confirmed: false };
   const { listing, memory } = list(state, next);
+  const names = listing.unknown.map((place) => place.name);
+  const accepted = names.filter((name) => name !== "" && (mark === "released" || state.accepted.includes(name)));
   const enforce = (doubts: readonly Doubt[], before: Listing | null): Judgement => ({
-    state: { inForce: listing, earlier: before, held: [], memory },
+    state: { inForce: listing, earlier: before, held: [], accepted, memory },
     outcome: "in-force",
     doubts,
     confirmed: doubts.length > 0,
@@ -132,9 +145,12 @@ export function judge(state: GuardState, next: JudgedPublication): Judgement {
   const doubts = state.inForce ? doubtsAbout(state.inForce, listing) : [];
   const { earlier } = state;
   if (doubts.length === 0 && earlier && publishedAt - earlier.publishedAt <= EARLIER_AGE) doubts.push(...doubtsAbout(earlier, listing));
+  const unknown = unknownDoubt(state, listing);
+  if (unknown) doubts.push(unknown);
   if (mark !== null) doubts.push({ kind: mark, lost: 0, of: 0 });
   if (doubts.length === 0) return enforce([], state.inForce);
-  const agreeing = mark === "gain" ? undefined : confirming(state.held, listing);
+  // A misspelt name is misspelt again in the next list: that it agrees says nothing.
+  const agreeing = mark === "gain" || unknown ? undefined : confirming(state.held, listing);
   if (agreeing) return enforce(doubts, agreeing);
   const held = [...state.held.slice(1 - HELD_MAX), { publishedAt, doubts, listing }];
   return { state: { ...state, held, memory }, outcome: "held", doubts, confirmed: false };
@@ -170,6 +186,17 @@ function doubtsAbout(before: Listing, next: Listing, steps = 1): Doubt[] {
   const lostTail = lostTailOf(before, next);
   if (lostTail >= steps * Math.max(tail.least, of * tail.share)) doubts.push({ kind: "tail", lost: lostTail, of });
   return doubts;
+}
+
+/** Places that find no county, where counties aren't named any more that they may stand for: whoever was there would be freed. */
+function unknownDoubt({ inForce, accepted }: GuardState, next: Listing): Doubt | undefined {
+  const open = next.unknown.filter((place) => !accepted.includes(place.name));
+  if (!inForce || open.length === 0) return undefined;
+  const mayStandFor = ({ province }: UnknownPlace, county: CountyCode): boolean => province === 0 || province === provinceOf(county);
+  const counties = [...inForce.counties].filter((county) => !next.counties.has(county) && open.some((place) => mayStandFor(place, county)));
+  if (counties.length === 0) return undefined;
+  const names = open.filter((place) => counties.some((county) => mayStandFor(place, county))).map((place) => place.name);
+  return { kind: "unknown", lost: counties.length, of: inForce.counties.size, names, counties };
 }
 
 /**
@@ -271,7 +298,7 @@ function sameShare(a: Float64Array, b: Float64Array): number {
 }
 
 /** Merges a publication into what is remembered, and dates its areas by it. */
-function list({ inForce, memory: known }: GuardState, { publishedAt, areas: inOrder }: JudgedPublication): { listing: Listing; memory: Memory } {
+function list({ inForce, memory: known }: GuardState, { publishedAt, areas: inOrder, counties, unknown }: JudgedPublication): { listing: Listing; memory: Memory } {
   const areas = sortedOnce(inOrder);
   const since = new Float64Array(areas.length).fill(publishedAt);
   const forgetBefore = Math.min(publishedAt - REMEMBERED, inForce?.publishedAt ?? publishedAt);
@@ -291,7 +318,7 @@ function list({ inForce, memory: known }: GuardState, { publishedAt, areas: inOr
     if (order >= 0) j++;
   }
   const memory = { areas: merged.areas.slice(0, size), since: merged.since.slice(0, size), last: merged.last.slice(0, size) };
-  return { listing: { publishedAt, inOrder, areas, since }, memory };
+  return { listing: { publishedAt, inOrder, areas, since, counties, unknown }, memory };
 }
 
 function sortedOnce(areas: Float64Array): Float64Array {

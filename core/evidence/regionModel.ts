@@ -22,6 +22,7 @@ import {
   type RiskAreaCount,
   type RiskPublication,
   type Screening,
+  type UnknownPlace,
 } from "../domain/index.ts";
 import { judge, NOTHING_PUBLISHED, type Doubt, type GuardState, type Judgement, type Mark } from "./publicationGuard.ts";
 
@@ -53,6 +54,7 @@ export interface PublicationStanding {
   readonly state: PublicationState;
   readonly doubts: readonly Doubt[];
   readonly areas: number;
+  readonly unknown: readonly UnknownPlace[];
 }
 
 /** The name of a publication: its update time and what it says. */
@@ -67,6 +69,8 @@ export interface PublicationRecord extends Known {
   readonly counties: readonly (readonly [CountyCode, RiskAreaCount])[];
   /** A Float64Array's bytes. */
   readonly areas: Uint8Array;
+  /** Absent in lists from before it was kept. */
+  readonly unknown?: readonly UnknownPlace[];
   /** Words on it, ascending; the last one counts. */
   readonly marks: readonly { readonly mark: Mark; readonly from: Instant }[];
 }
@@ -74,6 +78,7 @@ export interface PublicationRecord extends Known {
 export interface Publication extends PublicationRecord {
   readonly id: string;
   readonly areaIds: Float64Array;
+  readonly unknown: readonly UnknownPlace[];
 }
 
 export interface Judged {
@@ -108,7 +113,7 @@ export function recordOf({ counties, areas, ...told }: RiskPublication, mark: Ma
 
 export function publicationOf(id: string, record: PublicationRecord): Publication {
   // Copied: what comes from the store need not lie on a multiple of eight.
-  return { ...record, id, areaIds: new Float64Array(Uint8Array.prototype.slice.call(record.areas).buffer) };
+  return { ...record, id, unknown: record.unknown ?? [], areaIds: new Float64Array(Uint8Array.prototype.slice.call(record.areas).buffer) };
 }
 
 export function infectionKey({ factKey, revision, infection: { county, day, count } }: InfectionRow): Uint8Array {
@@ -188,13 +193,17 @@ export function withPublication(model: Model, publication: Publication): Model {
 }
 
 /**
- * The order in which publications are judged: by update time; of one hour the longest first, since the guard keeps what came into force first; those that an operator
- * released last, and the longest of them at the end.
+ * The order in which publications are judged: by update time; of one hour the one with most areas that find a county first, since the guard keeps what came into force first; those that an
+ * operator released last, and the longest of them at the end.
  */
 export function byTurn(a: Publication, b: Publication): number {
   const [isReleased, isOtherReleased] = [isMarked(a, "released"), isMarked(b, "released")];
-  const length = (b.areaIds.length - a.areaIds.length || (a.id < b.id ? 1 : -1)) * (isReleased ? -1 : 1);
+  const length = (knownAreas(b) - knownAreas(a) || (a.id < b.id ? 1 : -1)) * (isReleased ? -1 : 1);
   return a.publishedAt - b.publishedAt || Number(isReleased) - Number(isOtherReleased) || length;
+}
+
+function knownAreas({ areaIds, unknown }: Publication): number {
+  return areaIds.length - unknown.reduce((sum, place) => sum + place.areas, 0);
 }
 
 function isMarked({ marks }: Publication, mark: Mark): boolean {
@@ -205,18 +214,23 @@ function isMarked({ marks }: Publication, mark: Mark): boolean {
 export function judgeFrom(inTurn: readonly Publication[], before: readonly Judged[], kept: number): Judged[] {
   const judged = before.slice(0, kept);
   for (const publication of inTurn.slice(kept)) {
-    const { publishedAt, areaIds, marks } = publication;
-    const { state, outcome, doubts } = judge(judged.at(-1)?.after ?? NOTHING_PUBLISHED, { publishedAt, areas: areaIds, mark: marks.at(-1)?.mark ?? null });
+    const { publishedAt, areaIds, unknown, marks } = publication;
+    const next = { publishedAt, areas: areaIds, counties: countiesWithAreas(publication), unknown, mark: marks.at(-1)?.mark ?? null };
+    const { state, outcome, doubts } = judge(judged.at(-1)?.after ?? NOTHING_PUBLISHED, next);
     judged.push({ publication, outcome, doubts, after: state });
   }
   return judged;
+}
+
+function countiesWithAreas({ counties }: PublicationRecord): Set<CountyCode> {
+  return new Set(counties.filter(([, areas]) => areas.high + areas.medium > 0).map(([county]) => county));
 }
 
 export function standingAt({ judged }: Model, index: number): PublicationStanding {
   const { publication, outcome, doubts } = judged[index]!;
   const isOvertaken = judged.slice(index + 1).some((j) => j.outcome === "in-force");
   const states = { "in-force": isOvertaken ? "replaced" : "in-force", held: isOvertaken ? "superseded" : "held", rejected: "rejected", outdone: "superseded" } as const;
-  return { id: publication.id, publishedAt: publication.publishedAt, areas: publication.areaIds.length, doubts, state: states[outcome] };
+  return { id: publication.id, publishedAt: publication.publishedAt, areas: publication.areaIds.length, unknown: publication.unknown, doubts, state: states[outcome] };
 }
 
 export interface CountyState {
@@ -266,9 +280,10 @@ function heldIntervals(inForce: readonly Publication[]): Map<CountyCode, Interva
     else held.set(county, [interval]);
     openSince.delete(county);
   };
-  for (const [i, { publishedAt, counties }] of inForce.entries()) {
+  for (const [i, publication] of inForce.entries()) {
+    const { publishedAt } = publication;
     if (inForce[i + 1]?.publishedAt === publishedAt) continue; // released over another one of the same hour
-    const named = new Set(counties.filter(([, areas]) => areas.high + areas.medium > 0).map(([county]) => county));
+    const named = countiesWithAreas(publication);
     for (const county of [...openSince.keys()]) if (!named.has(county)) close(county, publishedAt);
     for (const county of named) if (!openSince.has(county)) openSince.set(county, publishedAt);
   }

@@ -26,7 +26,7 @@ const COUNTIES: CountyCode[] = [110105, 310115, 440106, 650102];
 const [PUDONG, TIANHE] = [310115, 440106];
 
 const published = (publishedAt: number, counties: Record<number, RiskAreaCount>, knownFrom = publishedAt): RiskPublication => ({
-  publishedAt, knownFrom, counties: new Map(Object.entries(counties).map(([code, areas]) => [Number(code), areas])), areas: areasOf(counties),
+  publishedAt, knownFrom, counties: new Map(Object.entries(counties).map(([code, areas]) => [Number(code), areas])), areas: areasOf(counties), unknown: [],
 });
 /** A number an area, as the reader of lists makes them. */
 const areasOf = (counties: Record<number, RiskAreaCount>): Float64Array =>

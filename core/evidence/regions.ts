@@ -1,6 +1,6 @@
 // What is known of regions: published risk lists, local infections and screenings, kept whole.
 // Promises: the order and the repetition of deliveries never matter; a list that may be cut off does not come into force by itself (publicationGuard.ts); of two lists
-// with one update time the longer one holds, ties go by content; nothing is deleted, so that what was known at an instant can be laid out again.
+// with one update time the one with more areas that find a county holds, ties go by content; nothing is deleted, so that what was known at an instant can be laid out again.
 // Not here: how a history is laid out (regionModel.ts), which counties a policy finds affected, and whom a change would hit (ingest).
 
 import type { Database, RootDatabase } from "lmdb";

@@ -578,7 +578,7 @@ describe("visitorsOf", () => {
 });
 
 describe("a transaction", () => {
-  const publication: RiskPublication = { publishedAt: 100, knownFrom: 100, counties: new Map([[310115, { high: 1, medium: 0 }]]), areas: Float64Array.of(1) };
+  const publication: RiskPublication = { publishedAt: 100, knownFrom: 100, counties: new Map([[310115, { high: 1, medium: 0 }]]), areas: Float64Array.of(1), unknown: [] };
   const listing = (list: RiskPublication): RegionChange => ({ publications: [list], infections: [], screenings: [] });
 
   test("has a number: each the next one, also after opening anew", async () => {

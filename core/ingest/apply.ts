@@ -116,7 +116,7 @@ async function applyGuarded(header: BatchHeader, progress: BatchProgress, parts:
     evidence.putProgress(header.sequence, after);
     return { after, put };
   });
-  if (put.record?.state === "held") parts.say(changeText(put.record));
+  if (put.record && (put.record.state === "held" || put.record.note !== undefined)) parts.say(changeText(put.record));
   await adopt(put.aftermath, parts);
   return { ...after, chunksDone: header.chunks };
 }

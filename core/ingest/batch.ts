@@ -133,9 +133,9 @@ function readRiskAreas(text: string, intake: Intake): ReadBatch {
   const read = readPublication(text);
   const refuseWhole = (refusal: Refusal): ReadBatch => ({ rows: [], accepted: 0, refusedCount: 1, refused: [{ line: 1, ...refusal }], ignored: 0 });
   if (isRefusal(read)) return refuseWhole(read);
-  const { publishedAt, counties, areas, accepted, refused } = read;
+  const { publishedAt, counties, areas, unknown, accepted, refused } = read;
   if (publishedAt > now + AHEAD_S_MAX) return refuseWhole({ field: "data.end_update_time", reason: `lies in the future: it is ${formatInstant(now)} here` });
-  const publication = { publishedAt, ...knownSince(publishedAt, intake), counties: [...counties], areas: new Uint8Array(areas.buffer, areas.byteOffset, areas.byteLength) };
+  const publication = { publishedAt, ...knownSince(publishedAt, intake), counties: [...counties], areas: new Uint8Array(areas.buffer, areas.byteOffset, areas.byteLength), unknown };
   return { rows: [{ type: "publication", publication }], accepted, refusedCount: refused.length, refused: refused.slice(0, FAULTS_MAX), ignored: 0 };
 }
 

@@ -41,9 +41,11 @@ export type InboxRow =
   | { readonly type: "decision"; readonly decision: Decision };
 
 /** A publication in plain values: `areas` are the bytes of a Float64Array. */
-export interface PublicationRow extends Omit<RiskPublication, "counties" | "areas"> {
+export interface PublicationRow extends Omit<RiskPublication, "counties" | "areas" | "unknown"> {
   readonly counties: readonly (readonly [number, { high: number; medium: number }])[];
   readonly areas: Uint8Array;
+  /** Absent in rows from before it was kept. */
+  readonly unknown?: RiskPublication["unknown"];
 }
 
 /** An operator's word on a change that can hit many holders. */

@@ -2,12 +2,13 @@
 
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
-import { document, inboxRows, instant, keyOfDocument, NOW, openStores, phone, publication, SHANGHAI_HUANGPU, SHANGHAI_XUHUI, type Stores } from "../../test/ingestSupport.ts";
+import { document, inboxRows, instant, keyOfDocument, keyring, NOW, openStores, phone, publication, SHANGHAI_HUANGPU, SHANGHAI_XUHUI, type Stores } from "../../test/ingestSupport.ts";
 import { temporaryFolder } from "../../test/support.ts";
 import { FLAGS, type Flag, type Instant } from "../domain/index.ts";
 import { decodeEntry, policyIdOf, readEntryAt, type EntryState } from "../entry/index.ts";
 import type { BlastLimits, ChangeRecord } from "../evidence/index.ts";
 import { beijingPackText } from "../policy/index.ts";
+import { readBatch } from "./batch.ts";
 import type { BlastReport } from "./blastRadius.ts";
 import type { InboxRow } from "./facts.ts";
 
@@ -190,6 +191,83 @@ describe("a risk list", () => {
     expect(twice.map((n) => changeOf(stores, n).state)).toEqual(["rejected", "rejected"]);
     const third = await stores.deliver("risk-areas", [list]);
     expect([changeOf(stores, third).state, bound(stores, 40)]).toEqual(["rejected", 0]);
+  });
+});
+
+describe("a risk list with a place that finds no county", () => {
+  const MISSPELT = { province: "上海市", city: "上海市", county: "黄埔区" };
+  const TIANHE = { province: "广东省", city: "广州市", county: "天河区" };
+  /** As a source delivers it: what finds no county is refused, the rest is taken. */
+  async function deliverList(stores: Stores, time: string, places: readonly typeof MISSPELT[]): Promise<number> {
+    const { rows } = readBatch("risk-areas", "publication", JSON.stringify(publication(time, places)), { keyring, source: "source-a", now: stores.clock.seconds, isHistory: false });
+    const sequence = await stores.store("risk-areas", rows);
+    await stores.apply(sequence);
+    return sequence;
+  }
+  /** Long enough that a list without one of its areas is no sign of a cut. */
+  const OTHERS = ["徐汇区", "长宁区", "静安区", "普陀区", "虹口区", "杨浦区", "闵行区", "宝山区", "嘉定区", "浦东新区", "金山区", "松江区"].map((county) => ({ ...MISSPELT, county }));
+  const REASON = "no county is known as 上海市 上海市 黄埔区; may be meant, since not named any more: 310101 (黄浦区)";
+
+  /** 20 holders are bound by their stay in Huangpu, which the list in force names; the next one misspells it. */
+  async function misspelt(stores: Stores): Promise<number> {
+    await cityWith(stores, 20, 80);
+    await deliverList(stores, "2022-06-09 03时", [SHANGHAI_HUANGPU, ...OTHERS]);
+    expect(bound(stores, 20)).toBe(20);
+    return deliverList(stores, "2022-06-09 04时", [MISSPELT, ...OTHERS]);
+  }
+
+  test("is held and frees nobody; its reason names the place and what may be meant, and what it would do is measured", async () => {
+    const stores = newStores();
+    const held = await misspelt(stores);
+    expect(bound(stores, 20)).toBe(20);
+    const note = "without effect, areas of places that find no county: 1, of 上海市 上海市 黄埔区";
+    expect(changeOf(stores, held)).toMatchObject({ state: "held", reasons: [REASON], note, report: { flags: { "popup-1": { losses: 20, byCounty: { [HUANGPU]: { losses: 20 } } } } } });
+    expect(stores.lines).toEqual([expect.stringContaining(`is held: ${REASON}; ${note}`) as string]);
+  });
+  test("is not confirmed by those behind it that misspell it again; one that doesn't takes their place", async () => {
+    const stores = newStores();
+    const held = [await misspelt(stores)];
+    for (const hour of ["05", "06"]) held.push(await deliverList(stores, `2022-06-09 ${hour}时`, [MISSPELT, ...OTHERS]));
+    expect([bound(stores, 20), stores.evidence.heldChanges(), states(stores, ...held)]).toEqual([20, 3, ["held", "held", "held"]]);
+    const good = await deliverList(stores, "2022-06-09 07时", [SHANGHAI_HUANGPU, ...OTHERS]);
+    expect([bound(stores, 20), stores.evidence.heldChanges(), states(stores, good, ...held)]).toEqual([20, 0, ["applied", "superseded", "superseded", "superseded"]]);
+  });
+  test("takes effect when an operator releases it, and the next one with that name at once", async () => {
+    const stores = newStores();
+    const held = await misspelt(stores);
+    await decide(stores, "release", held);
+    expect([bound(stores, 20), states(stores, held)]).toEqual([0, ["applied"]]);
+    const next = await deliverList(stores, "2022-06-09 05时", [MISSPELT, ...OTHERS.slice(1)]);
+    expect(states(stores, held, next)).toEqual(["applied", "applied"]);
+  });
+  test("stays out of force when an operator rejects it, and the next one with that name is held", async () => {
+    const stores = newStores();
+    const held = await misspelt(stores);
+    await decide(stores, "reject", held);
+    const next = await deliverList(stores, "2022-06-09 05时", [MISSPELT, ...OTHERS]);
+    expect([bound(stores, 20), states(stores, held, next)]).toEqual([20, ["rejected", "held"]]);
+  });
+  test("is in force when no county is gone that may be meant, or nothing was in force before; what has no effect is told", async () => {
+    const stores = newStores();
+    const lists = [[MISSPELT, TIANHE, ...OTHERS], [MISSPELT, TIANHE, ...OTHERS], [MISSPELT, TIANHE, ...OTHERS, SHANGHAI_HUANGPU]];
+    for (const [hour, places] of lists.entries()) {
+      const sequence = await deliverList(stores, `2022-06-09 0${hour}时`, places);
+      expect(changeOf(stores, sequence)).toMatchObject({ state: "applied", reasons: [], note: expect.stringContaining(MISSPELT.county) as string });
+      expect(stores.lines.at(-1)).toContain(`applied: ${changeOf(stores, sequence).note}`);
+    }
+  });
+  test("and many more such tells the first ten", async () => {
+    const stores = newStores();
+    const sequence = await deliverList(stores, "2022-06-09 04时", [TIANHE, ...numbers(1, 12).map((n) => ({ ...MISSPELT, county: `第${n}区` }))]);
+    expect(changeOf(stores, sequence).note).toMatch(/county: 12, of 上海市 上海市 第1区, .*, 上海市 上海市 第10区 and 2 more$/);
+  });
+  test("gives way to one of its hour and length in which it is written right, in whatever order they come", async () => {
+    for (const order of [[MISSPELT, SHANGHAI_HUANGPU], [SHANGHAI_HUANGPU, MISSPELT]]) {
+      const stores = newStores();
+      await cityWith(stores, 20, 80);
+      for (const place of order) await deliverList(stores, "2022-06-09 04时", [place, ...OTHERS]);
+      expect(bound(stores, 20)).toBe(20);
+    }
   });
 });
 

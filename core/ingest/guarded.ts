@@ -3,7 +3,7 @@
 // Not here: an operator's word on them (decisions.ts), how it is measured (blastRadius.ts), which risk list is doubtful (evidence/publicationGuard.ts), the evaluation of
 // whom they concern (apply.ts).
 
-import { formatInstant, provinceName, type Instant, type RegionDifference, type RiskPublication } from "../domain/index.ts";
+import { countyOf, formatInstant, provinceName, type Instant, type RegionDifference, type RiskPublication, type UnknownPlace } from "../domain/index.ts";
 import type { EntryReader } from "../entry/index.ts";
 import {
   publicationId,
@@ -164,7 +164,9 @@ async function planRegions(header: BatchHeader, rows: readonly InboxRow[], parts
       // A held list is kept with the others: the next one is compared with it.
       const differences = regions.put(change, mark);
       const { state, doubts } = standingOf(publications, excess, evidence);
-      const record = recordOf(header, { kind: "regions", state, reasons: state === "held" ? doubts : [], report, counts, at, publications });
+      const unknown = change.publications.flatMap((p) => p.unknown);
+      const note = unknown.length > 0 ? { note: noteOn(unknown) } : {};
+      const record = recordOf(header, { kind: "regions", state, reasons: state === "held" ? doubts : [], ...note, report, counts, at, publications });
       evidence.putChange(record, []);
       return { record, aftermath: settled(differences, { evidence, evaluator }) };
     },
@@ -252,7 +254,7 @@ export function packTextOf(rows: readonly unknown[]): string {
   return (rows as readonly { readonly text: string }[])[0]!.text;
 }
 
-function recordOf({ sequence, source, feed, batch }: BatchHeader, measured: Pick<ChangeRecord, "kind" | "state" | "reasons" | "counts" | "at" | "publications"> & { report: BlastReport }): ChangeRecord {
+function recordOf({ sequence, source, feed, batch }: BatchHeader, measured: Pick<ChangeRecord, "kind" | "state" | "reasons" | "note" | "counts" | "at" | "publications"> & { report: BlastReport }): ChangeRecord {
   return { id: sequence, source, feed, batch, decisions: [], ...measured };
 }
 
@@ -268,9 +270,9 @@ export function regionChangeOf(rows: readonly InboxRow[]): RegionChange {
   return { publications, infections, screenings };
 }
 
-function publicationOf({ counties, areas, ...rest }: PublicationRow): RiskPublication {
+function publicationOf({ counties, areas, unknown = [], ...rest }: PublicationRow): RiskPublication {
   // Copied: what comes from the inbox need not lie on a multiple of eight.
-  return { ...rest, counties: new Map(counties), areas: new Float64Array(Uint8Array.prototype.slice.call(areas).buffer) };
+  return { ...rest, unknown, counties: new Map(counties), areas: new Float64Array(Uint8Array.prototype.slice.call(areas).buffer) };
 }
 
 /** 0 stands for a province that nobody knows. */
@@ -284,12 +286,33 @@ const DOUBT_TEXTS: Record<DoubtKind, (doubt: Doubt) => string | null> = {
   signs: ({ lost, of }) => `${lost} of ${of} areas are missing, among them too many that were listed only lately or lie where many others remain`,
   province: ({ of, province }) => `all ${of} areas of ${province === undefined ? "a province" : provinceText(province)} are missing`,
   tail: ({ lost, of }) => `the last ${lost} of ${of} areas are missing without a gap`,
+  unknown: ({ names = [], counties = [] }) =>
+    `no county is known as ${fewOf(names.map(placeText))}; may be meant, since not named any more: ${fewOf(counties.map((code) => `${code} (${countyOf(code)?.name ?? "unknown"})`))}`,
   loss: () => null,
   gain: () => null,
 };
 
+/** How many names are told of many. */
+const NAMES_TOLD = 10;
+
+function fewOf(names: readonly string[]): string {
+  const more = names.length - NAMES_TOLD;
+  return `${names.slice(0, NAMES_TOLD).join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
+}
+
+function placeText(name: string): string {
+  return name === "" ? "(a place without a name that can be told)" : name;
+}
+
+/** On places of a risk list that find no county, whether it is held or not. */
+function noteOn(unknown: readonly UnknownPlace[]): string {
+  const areas = unknown.reduce((sum, place) => sum + place.areas, 0);
+  return `without effect, areas of places that find no county: ${areas}, of ${fewOf(unknown.map((place) => placeText(place.name)))}`;
+}
+
 /** One line on a change, for a log. */
-export function changeText({ id, source, feed, batch, state, reasons, at }: ChangeRecord): string {
-  const why = reasons.length > 0 ? `: ${reasons.join("; ")}` : "";
+export function changeText({ id, source, feed, batch, state, reasons, note, at }: ChangeRecord): string {
+  const words = note === undefined ? reasons : [...reasons, note];
+  const why = words.length > 0 ? `: ${words.join("; ")}` : "";
   return `change ${id} (${feed} ${batch} of ${source}, ${formatInstant(at)}) ${state === "held" ? "is held" : state}${why}`;
 }

@@ -122,6 +122,27 @@ describe("a list that can be used", () => {
   test("a name without end is cut", () => {
     expect(read(listOf([item("某省", "某市", "县".repeat(500))])).refused[0]!.reason.length).toBeLessThan(120);
   });
+  test("places that find no county are told once, with their areas and the province that they must lie in; those without areas are not", () => {
+    const unknown = (...items: Item[]): object => read(listOf([CHAOYANG, ...items])).unknown;
+    expect(read(listOf([item("广东省", "广州市", "无名区", 2)], [NOWHERE])).unknown).toEqual([{ name: "广东省 广州市 无名区", province: 44, areas: 3 }]);
+    expect(unknown(item("广东省", "广州市", "无名区", 0), item("", "", "", 0))).toEqual([]);
+    expect(unknown(item("上海市", "上海市", "黄埔区"), item("海南省", "省直辖县级行政单位", "文倡市"))).toMatchObject([{ province: 31 }, { province: 46 }]);
+  });
+  test.each([
+    ["the province is not known", item("广洞省", "广州市", "天河区")],
+    ["the city is another province's: either may be wrong", item("广东省", "南京市", "鼓楼区")],
+    ["nothing is named", item("", "", "")],
+  ])("a place may lie in any province when %s", (_, place) => {
+    expect(read(listOf([place])).unknown).toMatchObject([{ province: 0, areas: 1 }]);
+  });
+  test("a name that may hold a number, or is too long, is neither kept nor repeated", () => {
+    const { unknown, refused } = read(listOf([item("上海市", "上海市", "13800138000"), item("上海市", "上海市", "区".repeat(100))]));
+    expect(unknown.map((place) => place.name)).toEqual(["", ""]);
+    expect(refused.map((fault) => fault.reason)).toEqual(Array.from({ length: 2 }, () => "no county is known as what it names, which is not repeated here"));
+  });
+  test("a name is one line, without control characters", () => {
+    expect(read(listOf([item("上海市", " 上海市\n", "黄埔\u001b[2J区")])).unknown).toMatchObject([{ name: "上海市 上海市 黄埔 [2J区" }]);
+  });
   test("a list without any area is a list: everything is low-risk", () => {
     expect(read(listOf([]))).toMatchObject({ accepted: 0, refused: [], counties: new Map() });
   });

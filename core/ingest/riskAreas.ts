@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { z } from "zod";
-import { allCounties, parseDate, provinceOf, readBySchema, startOfDay, type CountyCode, type Instant, type Refusal, type RiskAreaCount, type SchemaFault } from "../domain/index.ts";
+import { allCounties, mayHoldNumber, parseDate, provinceOf, readBySchema, startOfDay, type CountyCode, type Instant, type Refusal, type RiskAreaCount, type SchemaFault, type UnknownPlace } from "../domain/index.ts";
 import type { RowFault } from "../access/index.ts";
 
 const itemSchema = z.looseObject({ province: z.string(), city: z.string(), county: z.string(), communitys: z.array(z.string()) });
@@ -27,6 +27,8 @@ export interface ReadPublication {
    * An area keeps its number when its level changes. Areas that found no county are among them; 0 stands for a province that nobody knows.
    */
   readonly areas: Float64Array;
+  /** What of `refused` has areas, each place once. */
+  readonly unknown: readonly UnknownPlace[];
   /** Items that found their county. */
   readonly accepted: number;
   /** Items that did not; `line` counts the items of the high list, then those of the medium one. */
@@ -56,12 +58,17 @@ export function readPublication(text: string): ReadPublication | Refusal {
 
   const counties = new Map<CountyCode, { high: number; medium: number }>();
   const refused: RowFault[] = [];
+  const unknown = new Map<string, UnknownPlace>();
   const items = [...highlist.map((item) => ({ item, level: "high" as const })), ...middlelist.map((item) => ({ item, level: "medium" as const }))];
   items.forEach(({ item, level }, i) => {
     const codes = findCounties(item);
     if (codes.length === 0) {
-      const name = [item.province, item.city, item.county].join(" ").trim();
-      refused.push({ line: i + 1, field: "county", reason: name === "" ? "names no place" : `no county is known as ${name.slice(0, 80)}` });
+      const written = nameOf(item);
+      const name = repeatable(written);
+      refused.push({ line: i + 1, field: "county", reason: written === "" ? "names no place" : `no county is known as ${name || "what it names, which is not repeated here"}` });
+      const place = placeOf(item);
+      const areas = (unknown.get(place)?.areas ?? 0) + item.communitys.length;
+      if (areas > 0) unknown.set(place, { name, province: surroundingProvince(item), areas });
     }
     for (const code of codes) {
       const count = counties.get(code) ?? { high: 0, medium: 0 };
@@ -70,14 +77,39 @@ export function readPublication(text: string): ReadPublication | Refusal {
     }
   });
   const areas = Float64Array.from(items.flatMap(({ item }) => item.communitys.map((community) => areaNumber(item, community))));
-  return { publishedAt, counties, areas, accepted: items.length - refused.length, refused };
+  return { publishedAt, counties, areas, unknown: [...unknown.values()], accepted: items.length - refused.length, refused };
+}
+
+function placeOf({ province, city, county }: PlaceName): string {
+  return [province, city, county].join("|");
+}
+
+function nameOf({ province, city, county }: PlaceName): string {
+  return [province, city, county].join(" ").replace(/[\p{C}\s]+/gu, " ").trim();
+}
+
+/** Empty for a name that may not be kept. */
+function repeatable(name: string): string {
+  return name.length > 80 || mayHoldNumber(name) ? "" : name;
+}
+
+/** The province in which a place must lie that finds no county; 0 where its city is no city of its province: then either may be wrong. */
+function surroundingProvince({ province, city }: PlaceName): number {
+  prefectures ??= new Set([...allCounties().values()].map((c) => `${c.province}|${c.prefecture}`));
+  const isItsCity = MUNICIPALITIES.has(province) || isDirectlyAdministered(city) || prefectures.has(`${province}|${city}`);
+  return isItsCity ? provinceCode(province) : 0;
 }
 
 /** Province, then 16 bits of the place (province, city, county), then 24 of the area in it: areas of one place lie together when they are sorted. */
-function areaNumber({ province, city, county }: PlaceName, community: string): number {
+function areaNumber(item: PlaceName, community: string): number {
+  const place = placeOf(item);
+  return provinceCode(item.province) * 2 ** 40 + hashBits(place, 2) * 2 ** 24 + hashBits(`${place}|${community}`, 3);
+}
+
+/** Two digits; 0 for a province that nobody knows. */
+function provinceCode(province: string): number {
   provinces ??= new Map([...allCounties().values()].map((c) => [c.province, provinceOf(c.code)]));
-  const place = [province, city, county].join("|");
-  return (provinces.get(province) ?? 0) * 2 ** 40 + hashBits(place, 2) * 2 ** 24 + hashBits(`${place}|${community}`, 3);
+  return provinces.get(province) ?? 0;
 }
 
 function hashBits(text: string, bytes: number): number {
@@ -103,6 +135,7 @@ const MUNICIPALITIES = new Set(["北京市", "上海市", "天津市", "重庆�
 const DIRECTLY_ADMINISTERED = "省直辖县级行政区划";
 
 let provinces: ReadonlyMap<string, number> | undefined;
+let prefectures: ReadonlySet<string> | undefined;
 let places: ReadonlyMap<string, readonly CountyCode[]> | undefined;
 
 /**
@@ -114,7 +147,7 @@ export function findCounties({ province, city, county }: PlaceName): readonly Co
   places ??= indexPlaces();
   const tries = MUNICIPALITIES.has(province)
     ? [[province, county], [province, city]]
-    : city.endsWith("直辖县级行政单位") || city.endsWith("直辖县级行政区划")
+    : isDirectlyAdministered(city)
       ? [[province, DIRECTLY_ADMINISTERED, county]]
       : [[province, city, county], [province, city]];
   for (const names of [...tries, ["alias", province, city, county]]) {
@@ -122,6 +155,11 @@ export function findCounties({ province, city, county }: PlaceName): readonly Co
     if (codes) return codes;
   }
   return [];
+}
+
+/** What stands in the place of the city where a province administers a county. */
+function isDirectlyAdministered(city: string): boolean {
+  return city.endsWith("直辖县级行政单位") || city.endsWith("直辖县级行政区划");
 }
 
 function indexPlaces(): ReadonlyMap<string, readonly CountyCode[]> {

@@ -204,6 +204,7 @@ function changeLine({ id, feed, batch, source, at, state, reasons }: ChangeRecor
 
 function sayChange(change: ChangeRecord, say: Say): void {
   say(changeLine(change));
+  if (change.note !== undefined) say(`  ${change.note}`);
   for (const { action, authority, ground, at } of change.decisions) say(`  ${action} by ${authority} at ${formatInstant(at)}: ${ground}`);
 }
 
