@@ -95,20 +95,25 @@ function twoDigits(bytes: Uint8Array, at: number): number {
   return bytes[at]! * 10 + bytes[at + 1]! - ZERO * 11;
 }
 
-/** Puts a text of 18 characters into `identity`. @returns whether it is such a text, of ASCII. */
-function writeIdentity(number: string): boolean {
+/** Puts a text of 18 characters into `bytes`. @returns whether it is such a text, of ASCII. */
+function writeIdentity(number: string, bytes: Uint8Array): boolean {
   if (number.length !== IDENTITY_BYTES) return false;
   for (let i = 0; i < IDENTITY_BYTES; i++) {
     const code = number.charCodeAt(i);
     if (code > 0x7f) return false;
-    identity[i] = code;
+    bytes[i] = code;
   }
   return true;
 }
 
+/** Puts an identity number (GB 11643) in its canonical spelling into 18 bytes. @returns false when it is none. */
+export function writeIdentityNumber(number: string, bytes: Uint8Array): boolean {
+  return writeIdentity(number, bytes) && isIdentityNumberAt(bytes, 0);
+}
+
 /** Why a number is no 18-character identity number (GB 11643), or undefined when it is one. */
 function residentIdFault(number: string): string | undefined {
-  if (writeIdentity(number) && isIdentityNumberAt(identity, 0)) return undefined;
+  if (writeIdentityNumber(number, identity)) return undefined;
   if (/^\d{15}$/.test(number)) return "has 15 digits: numbers of the first generation are no longer valid, use the 18 characters of the card";
   if (!/^\d{17}[\dX]$/.test(number)) return "must be 17 digits and a check character (0-9 or X)";
   if (!PROVINCES.has(number.slice(0, 2))) return "begins with digits that are no province of GB/T 2260";
@@ -138,7 +143,7 @@ function permanentResidenceFault(number: string): string | undefined {
 
 /** One number is one document, whichever card it was read from: cards that carry a number of GB 11643 get the type which that number says. */
 function canonicalType(type: DocumentType, number: string): DocumentType {
-  if (!writeIdentity(number) || !hasIdentityForm(identity, 0) || number.startsWith("9")) return type;
+  if (!writeIdentity(number, identity) || !hasIdentityForm(identity, 0) || number.startsWith("9")) return type;
   return IDENTITY_TYPES[identityPrefixAt(identity, 0)];
 }
 

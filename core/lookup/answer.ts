@@ -106,7 +106,7 @@ const FILLINGS = Array.from({ length: ANSWER_BYTES + 1 }, (_, bytes) => `${" ".r
 export function answerText(answer: Answer, maskedNumber: string, nowMs: number): string {
   const head = headOf(answer);
   const { tail } = timesAt(nowMs);
-  return `${head}"${maskedNumber}"${tail}${FILLINGS[ANSWER_BYTES - head.length - maskedNumber.length - 2 - tail.length]!}`;
+  return `${head}${maskedNumber}${tail}${FILLINGS[ANSWER_BYTES - head.length - maskedNumber.length - tail.length]!}`;
 }
 
 /** Answers are few in kind: what comes before the number is written once for each. */
@@ -116,7 +116,7 @@ const HEADS_MAX = 10_000;
 function headOf(answer: Answer): string {
   let head = heads.get(answer);
   if (head === undefined) {
-    head = `${JSON.stringify(fieldsOf(answer)).slice(0, -1)},"document":`;
+    head = `${JSON.stringify(fieldsOf(answer)).slice(0, -1)},"document":"`;
     if (heads.size >= HEADS_MAX) heads.clear();
     heads.set(answer, head);
   }
@@ -127,7 +127,7 @@ function headOf(answer: Answer): string {
 export interface Times {
   readonly validUntil: string;
   readonly serverTime: string;
-  /** Both as they stand at the end of a scan's answer. */
+  /** Both as they stand at the end of a scan's answer, behind the number. */
   readonly tail: string;
 }
 
@@ -138,7 +138,7 @@ export function timesAt(nowMs: number): Times {
   if (nowMs !== timesMs) {
     const validUntil = formatInstant(endOfValidity(Math.floor(nowMs / 1000)));
     const serverTime = formatMs(nowMs);
-    times = { validUntil, serverTime, tail: `,"validUntil":"${validUntil}","serverTime":"${serverTime}"}` };
+    times = { validUntil, serverTime, tail: `","validUntil":"${validUntil}","serverTime":"${serverTime}"}` };
     timesMs = nowMs;
   }
   return times;

@@ -2,7 +2,7 @@
 // Promises: no disk write, no queue, no recomputation; a known and an unknown holder take the same way.
 // Not here: the forms of questions and answers (scan.ts, records.ts, batches.ts).
 
-import { isRefusal, maskNumber, parseDocument, type Clock, type DocumentInput, type DocumentKey, type Refusal } from "../domain/index.ts";
+import { IDENTITY_BYTES, isRefusal, KEY_BYTES, maskNumber, parseDocument, writeIdentityNumber, type Clock, type DocumentInput, type DocumentKey, type Refusal } from "../domain/index.ts";
 import type { Codes, Keyring } from "../access/index.ts";
 import { createRecordBatch, DAMAGED, NO_ENTRY, readEntryAt, type EntryReader, type EntryState } from "../entry/index.ts";
 import { answerOf, resultOf, UNKNOWN_HOLDER, type Answer } from "./answer.ts";
@@ -41,10 +41,17 @@ export function createLook({ entries, keyring, codes, venues, clock, metrics }: 
   const record = createRecordBatch(1);
   const state: EntryState = { flags: 0, incomplete: false, shownDay: null, issuedAt: 0 };
 
+  const identity = new Uint8Array(IDENTITY_BYTES);
+  const key = new Uint8Array(KEY_BYTES) as DocumentKey;
   const whoIs = ({ document: input, code }: Question, now: number): { key: DocumentKey; masked: string } | Refusal => {
     if (code !== undefined) {
       const coded = codes.open(code, now);
       return typeof coded === "string" ? { field: "code", reason: CODE_FAULTS[coded] } : coded;
+    }
+    // Nearly all documents are identity numbers as the card has them: nothing is made of them but their key.
+    if (input!.type === "resident-id" && input!.issuer === undefined && writeIdentityNumber(input!.number, identity)) {
+      keyring.identityKey(identity, 0, key, 0);
+      return { key, masked: maskNumber(input!.number) };
     }
     const document = parseDocument(input!);
     return isRefusal(document) ? document : { key: keyring.documentKey(document), masked: maskNumber(document.number) };
