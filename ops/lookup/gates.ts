@@ -25,6 +25,12 @@ export interface Gates {
   stop(): Promise<void>;
 }
 
+/**
+ * Bun's allocator gives memory that is free for a moment back to the kernel, and takes a page fault to get it again, at every second scan: a tenth of the CPU. A lookup process
+ * keeps it; it is needed again at once.
+ */
+export const LOOKUP_MEMORY = { MIMALLOC_PURGE_DELAY: "-1" } as const;
+
 /** Servers close connections that have been silent for some 10 s: after this time the old processes have none but streams that would not move. */
 const DRAIN_MS_MAX = 20_000;
 /** So long must all have been without a connection, so that handshakes that were under way have come to their end. */
@@ -70,7 +76,7 @@ export async function startGates(plan: GatesPlan): Promise<Gates> {
 
 async function startProcesses({ processes, command, environment, say }: GatesPlan, port: number): Promise<Supervisor[]> {
   const children = Array.from({ length: processes }, () => createSupervisor(say));
-  const starts = children.map((child, i) => child.start({ name: `process ${i + 1}`, command, environment: { ...environment, FANGXING_LOOKUP_PORT: String(port) } }));
+  const starts = children.map((child, i) => child.start({ name: `process ${i + 1}`, command, environment: { ...LOOKUP_MEMORY, ...environment, FANGXING_LOOKUP_PORT: String(port) } }));
   const failure = (await Promise.allSettled(starts)).find((start) => start.status === "rejected");
   if (!failure) return children;
   await Promise.all(children.map((child) => child.stop()));
