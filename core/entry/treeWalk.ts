@@ -55,6 +55,9 @@ export class TreeWalk {
   private readonly guesses = new Int32Array(WALK_KEYS);
   private readonly touched = new Int32Array(WALK_KEYS);
 
+  /** Whether the node that was found last has the very key. */
+  private isExact = false;
+
   constructor(map: PageMap) {
     this.map = map;
   }
@@ -190,7 +193,7 @@ export class TreeWalk {
       if (place === CONFUSED) return false;
       if (place < 0) continue;
       const node = keyedNodeAt(view, at, place);
-      if (view.getUint32(node + NODE_HEADER_BYTES, false) !== firsts[i] || this.orderOfRest(view, node, i) !== 0) continue;
+      if (!this.isExact) continue;
       const length = view.getUint32(node, true);
       const flags = view.getUint16(node + 4, true);
       const value = node + NODE_HEADER_BYTES + KEY_BYTES;
@@ -218,6 +221,7 @@ export class TreeWalk {
 
   /** The last of the nodes lowest … n-1 whose key is not above key i, beginning at a guess; lowest - 1 when all are; CONFUSED when the page is. */
   private lastNotAbove(view: DataView, at: number, lowest: number, n: number, guess: number, first: number, i: number): number {
+    this.isExact = false;
     let low = lowest - 1; // not above, or outside
     let high = n; // above, or outside
     let place = guess < lowest ? lowest : guess;
@@ -227,7 +231,10 @@ export class TreeWalk {
       if (node < 0 || view.getUint16(node + 6, true) !== KEY_BYTES) return CONFUSED;
       const word = view.getUint32(node + NODE_HEADER_BYTES, false);
       const order = word < first ? -1 : word > first ? 1 : this.orderOfRest(view, node, i);
-      if (order === 0) return place;
+      if (order === 0) {
+        this.isExact = true;
+        return place;
+      }
       if (order > 0) high = place--;
       else low = place++;
     }
