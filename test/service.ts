@@ -52,7 +52,7 @@ export interface TestService {
 
 /** Starts the demo on free ports and waits until it has printed its lines. */
 export async function startDemo(folder: string, options: readonly string[] = []): Promise<TestService> {
-  const child = Bun.spawn([BUN, CLI, "demo", "--data", folder, "--holders", "300", "--lookup-port", "0", "--ingest-port", "0", ...options], {
+  const child = Bun.spawn([BUN, CLI, "demo", "--data", folder, "--holders", "300", "--lookup-port", "0", "--ingest-port", "0", "--explain-port", "0", ...options], {
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
