@@ -13,7 +13,7 @@ import { Redis } from "ioredis";
 import { createSessions, readRegistry } from "../../core/access/index.ts";
 import { isRefusal, maskNumber, now, offsetClock, parseDocument, type DocumentInput } from "../../core/domain/index.ts";
 import { openEntryReader, readEntryAt, type EntryState } from "../../core/entry/index.ts";
-import { answerOf, answerText, compileVenues, UNKNOWN_HOLDER } from "../../core/lookup/index.ts";
+import { answerBytes, answerOf, compileVenues, UNKNOWN_HOLDER } from "../../core/lookup/index.ts";
 
 const { values } = parseArgs({ options: { data: { type: "string" }, redis: { type: "string" } } });
 const [folder, socket] = [values.data ?? "data", values.redis ?? join(values.data ?? "data", "redis", "redis.sock")];
@@ -70,7 +70,7 @@ app.post("/v1/scan", (request, reply) => {
     const at = Math.floor(nowMs / 1000);
     if (record) readEntryAt(record, 0, at, state);
     const answer = answerOf(record ? state : UNKNOWN_HOLDER, venues.at(session.device.venue, at), at);
-    void reply.headers(HEADERS).send(answerText(answer, maskNumber(document.number), nowMs));
+    void reply.headers(HEADERS).send(Buffer.from(answerBytes(answer, maskNumber(document.number), nowMs)));
   });
 });
 

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { instant, NOW } from "../../test/ingestSupport.ts";
 import { dayOf, FLAGS, FOREVER, maskNumber, RESTRICTING, type Flag, type VenueRule } from "../domain/index.ts";
 import type { EntryState } from "../entry/index.ts";
-import { ANSWER_BYTES, answerOf, answerText, fieldsOf, UNKNOWN_HOLDER, type Answer, type AnswerFields } from "./answer.ts";
+import { ANSWER_BYTES, answerBytes, answerOf, fieldsOf, UNKNOWN_HOLDER, type Answer, type AnswerFields } from "./answer.ts";
 import { compileVenueRule, compileVenues, flagBit, lacksTest } from "./venues.ts";
 
 const VALIDITY = { from: instant("2020-03-01T00:00:00+08:00"), until: instant("2022-12-20T00:00:00+08:00") };
@@ -246,6 +246,7 @@ describe("compiled venues", () => {
 });
 
 describe("the text of an answer", () => {
+  const textOf = (...of: Parameters<typeof answerBytes>): string => Buffer.from(answerBytes(...of)).toString();
   const FIELDS = ["pass", "reason", "status", "popups", "unconfirmed", "commuter", "testAgeDays", "document", "validUntil", "serverTime"];
   const LATEST_MS = instant("2100-12-31T23:59:59+08:00") * 1000 + 999;
   /** The shortest and the longest that there are. */
@@ -255,7 +256,7 @@ describe("the text of an answer", () => {
     for (const flags of ALL_SETS) {
       for (const shownDay of [null, 0, dayOf(NOW)]) {
         for (const masked of MASKED) {
-          const text = answerText(answer(flags, { shownDay }), masked, LATEST_MS);
+          const text = textOf(answer(flags, { shownDay }), masked, LATEST_MS);
           expect(Buffer.byteLength(text)).toBe(ANSWER_BYTES);
         }
       }
@@ -263,19 +264,19 @@ describe("the text of an answer", () => {
   });
   test("has that length also without policy and for an incomplete entry", () => {
     for (const one of [answer([], {}, USUAL, 0), answer([], { incomplete: true }), answerOf(UNKNOWN_HOLDER, compileVenueRule(USUAL), NOW)]) {
-      expect(Buffer.byteLength(answerText(one, MASKED[1]!, NOW_MS))).toBe(ANSWER_BYTES);
+      expect(Buffer.byteLength(textOf(one, MASKED[1]!, NOW_MS))).toBe(ANSWER_BYTES);
     }
   });
   test("is one line of JSON with every field, in the wire's order", () => {
     for (const flags of [[], ["unconfirmed"], ["popup-1", "central"]] as Flag[][]) {
-      const text = answerText(answer(flags), "11**************2X", NOW_MS);
+      const text = textOf(answer(flags), "11**************2X", NOW_MS);
       expect(Object.keys(JSON.parse(text) as object)).toEqual(FIELDS);
       expect(text).toMatch(/^\{[^\n]*\} *\n$/);
     }
   });
   test("tells what the answer is, until when, and what time it is here", () => {
     const one = answer(["popup-4"], { shownDay: dayOf(NOW) - 3 });
-    expect(JSON.parse(answerText(one, "11**************2X", NOW_MS + 123))).toEqual({
+    expect(JSON.parse(textOf(one, "11**************2X", NOW_MS + 123))).toEqual({
       ...fieldsOf(one),
       document: "11**************2X",
       validUntil: "2022-06-10T00:00:00+08:00",
@@ -287,6 +288,6 @@ describe("the text of an answer", () => {
     ["2022-06-10T00:00:00+08:00", "2022-06-11T00:00:00+08:00"],
     ["2022-12-31T12:00:00+08:00", "2023-01-01T00:00:00+08:00"],
   ])("at %s is valid until %s", (at, until) => {
-    expect(JSON.parse(answerText(answer([]), "**", instant(at) * 1000))).toMatchObject({ validUntil: until });
+    expect(JSON.parse(textOf(answer([]), "**", instant(at) * 1000))).toMatchObject({ validUntil: until });
   });
 });

@@ -43,11 +43,11 @@ afterEach(() => entries.close());
 function scanned(body: unknown, venue?: string): { readonly text: string; readonly outcome: (typeof RESULTS)[number] } {
   const result = scan(body, venue);
   if (isRefusal(result)) throw new Error(`refused: ${result.field} ${result.reason}`);
-  return { text: result.text, outcome: RESULTS[result.outcome]! };
+  return { text: Buffer.from(result.bytes).toString(), outcome: RESULTS[result.outcome]! };
 }
 function refusalOf(body: unknown, venue?: string): Refusal {
   const result = scan(body, venue);
-  if (!isRefusal(result)) throw new Error(`was answered: ${result.text}`);
+  if (!isRefusal(result)) throw new Error(`was answered: ${Buffer.from(result.bytes).toString()}`);
   return result;
 }
 const answerTo = (body: unknown): Record<string, unknown> => JSON.parse(scanned(body).text) as Record<string, unknown>;

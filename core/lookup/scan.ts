@@ -1,13 +1,14 @@
-// A scan as JSON: the body of a request -> the question, and the answer's text.
+// A scan as JSON: the body of a request -> the question, and the answer's bytes.
 // Promises: every answer has the same fields and length; what is no question is refused by its field.
 // Not here: HTTP, sessions (server.ts), looking (look.ts).
 
 import { isRefusal, repeatableName, type DocumentInput, type Refusal } from "../domain/index.ts";
-import { answerText } from "./answer.ts";
+import { answerBytes } from "./answer.ts";
 import { outcomeOf, type Look, type Question } from "./look.ts";
 
 export interface ScanResult {
-  readonly text: string;
+  /** The answer as it goes over the wire; borrowed until the next scan. */
+  readonly bytes: Uint8Array;
   /** As metrics count it. */
   readonly outcome: number;
 }
@@ -19,7 +20,7 @@ export function createScan(look: Look): (body: unknown, venue: string) => ScanRe
     if (isRefusal(question)) return question;
     const looked = look(question, venue);
     if (isRefusal(looked)) return looked;
-    return { text: answerText(looked.answer, looked.masked, looked.nowMs), outcome: outcomeOf(looked) };
+    return { bytes: answerBytes(looked.answer, looked.masked, looked.nowMs), outcome: outcomeOf(looked) };
   };
 }
 

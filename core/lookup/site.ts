@@ -50,7 +50,7 @@ export function createSite({ look, recordLook, sessions, codes, keyring, clock, 
     const result = scan(body, session.device.venue);
     if (isRefusal(result)) return counted(BAD_REQUEST_OUTCOME, notUnderstood(result), startMs);
     metrics.count(result.outcome, (performance.now() - startMs) * 1000);
-    return new Answer(ANSWER_FORM, result.text);
+    return new Answer(ANSWER_FORM, result.bytes);
   };
 
   return {
