@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { cpus } from "node:os";
 import type { Subprocess } from "bun";
-import { LOOKUP_MEMORY } from "../ops/lookup/gates.ts";
+import { LOOKUP_MEMORY } from "../core/lookup/index.ts";
 
 export interface Serving {
   readonly pid: number;

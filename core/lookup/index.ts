@@ -1,5 +1,5 @@
 // Lookup: bytes + now -> answer.
 
 export * from "./answer.ts";
-export { startLookupServer, type LookupSettings } from "./server.ts";
+export { LOOKUP_MEMORY, startLookupServer, type LookupSettings } from "./server.ts";
 export { compileVenues, type CompiledVenueRule, type CompiledVenues } from "./venues.ts";

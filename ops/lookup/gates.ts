@@ -3,6 +3,7 @@
 // Not here: what a lookup process does (core/lookup), how the system is told where connections go (steering.ts).
 
 import { setTimeout } from "node:timers/promises";
+import { LOOKUP_MEMORY } from "../../core/lookup/index.ts";
 import { createSupervisor, type Supervisor } from "../supervise.ts";
 import { inodesOf, socketsOf, type PortSocket } from "./sockets.ts";
 
@@ -24,12 +25,6 @@ export interface Gates {
   reload(): Promise<void>;
   stop(): Promise<void>;
 }
-
-/**
- * Bun's allocator gives memory that is free for a moment back to the kernel, and takes a page fault to get it again, at every second scan: a tenth of the CPU. A lookup process
- * keeps it; it is needed again at once.
- */
-export const LOOKUP_MEMORY = { MIMALLOC_PURGE_DELAY: "-1" } as const;
 
 /** Servers close connections that have been silent for some 10 s: after this time the old processes have none but streams that would not move. */
 const DRAIN_MS_MAX = 20_000;
