@@ -71,5 +71,6 @@ test("has one spelling, and no part of it is a code", () => {
   const others = [`${code}=`, `${code}==`, `${code}A`, ` ${code}`, `${code}\n`, `${code.slice(0, 40)}\u0141${code.slice(41)}`];
   for (const other of others) expect(opened(other)).toBe("unknown");
   for (let length = 0; length < code.length; length++) expect(opened(code.slice(0, length))).toBe("unknown");
+  expect(opened(code.padEnd(200_000, "A"))).toBe("unknown");
   for (let length = code.length; length < 400; length++) expect(opened(code.padEnd(length + 1, "A"))).toBe("unknown");
 });
