@@ -342,9 +342,8 @@ describe("a code", () => {
     const changed = Array.from(code, (letter, i) => code.slice(0, i) + (letter === "A" ? "B" : "A") + code.slice(i + 1));
     const elsewhere = createCodes(new Uint8Array(32).fill(6)).seal({ key: keyOfDocument(1), masked: "" }, NOW).code;
     for (const wrong of [...changed, code.slice(0, -1), `${code}A`, elsewhere, "", residentId(1), "A".repeat(100)]) {
-      const result = scan({ code: wrong });
-      if (!isRefusal(result)) expect(Buffer.from(wrong, "base64url")).toEqual(Buffer.from(code, "base64url")); // the last letter's spare bits
-      else expect([result.field, result.reason.includes(wrong) && wrong !== ""]).toEqual(["code", false]);
+      const result = refusalOf({ code: wrong });
+      expect([result.field, result.reason.includes(wrong) && wrong !== ""]).toEqual(["code", false]);
     }
   });
   test("beside a document is refused: a scan is of one or the other", () => {
