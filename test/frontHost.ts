@@ -21,7 +21,7 @@ export interface LookupOrder {
 
 interface Order {
   readonly lookup?: LookupOrder;
-  readonly probe?: { readonly server: Server };
+  readonly probe?: { readonly server: Server; readonly host?: string };
   readonly now?: number;
   readonly drain?: true;
   readonly stop?: true;
@@ -39,7 +39,7 @@ async function carryOut({ lookup, probe, now, drain, stop }: Order): Promise<obj
     return { port: server.port };
   }
   if (probe) {
-    server = startFront(probe.server, probeSite((line) => console.error(line)), { host: "127.0.0.1", port: 0, isShared: false });
+    server = startFront(probe.server, probeSite((line) => console.error(line)), { host: probe.host ?? "127.0.0.1", port: 0, isShared: false });
     return { port: server.port };
   }
   if (now !== undefined) clock.seconds = now;

@@ -8,6 +8,8 @@ import { problemText, type Problem } from "../access/index.ts";
 export interface Head {
   /** A header's value, by its name in lower case; null or empty: there is none. */
   get(name: string): string | null;
+  /** The peer's IP address, 4 or 16 bytes, IPv4 always 4; none: it is not known. Borrowed as the head is. Costs more than a microsecond: for those who need it. */
+  address(): Uint8Array;
 }
 
 /** What goes before an answer's body. Made once and shared between answers. */
