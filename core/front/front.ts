@@ -122,6 +122,12 @@ export function problemAnswer(problem: Problem, headers: Readonly<Record<string,
   return new Answer({ status: problem.status, headers: { ...PROBLEM_HEADERS, ...headers } }, problemText(problem));
 }
 
+/** What those are told who have to wait, made beforehand for each number of seconds up to `secondsMax`: refusing must cost little. */
+export function retryAnswers(problem: Omit<Problem, "status">, secondsMax: number): (seconds: number) => Answer {
+  const answers = Array.from({ length: secondsMax }, (_, i) => problemAnswer({ status: 429, ...problem }, { "Retry-After": String(i + 1) }));
+  return (seconds) => answers[Math.min(Math.max(seconds, 1), secondsMax) - 1]!;
+}
+
 const JSON_FORM: Form = { status: 200, headers: { "Content-Type": "application/json", "Cache-Control": "no-store" } };
 
 /** An answer that nobody on the way may keep. */
