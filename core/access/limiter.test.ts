@@ -8,7 +8,7 @@ const keyOf = (n: number): Uint8Array => Uint8Array.of(n >> 8, n & 0xff);
 type Take = (cost: number, nowMs: number) => number;
 const KINDS: readonly (readonly [string, (rate: Rate) => Take])[] = [
   ["by index", (rate) => ((limiter) => (cost, nowMs) => limiter.take(1, cost, nowMs))(createIndexedLimiter([{ perSecond: 1, burst: 1 }, rate]))],
-  ["by key", (rate) => ((limiter) => (cost, nowMs) => limiter.take(keyOf(7), cost, nowMs))(createKeyedLimiter(rate, 8, SECRET))],
+  ["by key", (rate) => ((limiter) => (cost, nowMs) => limiter.take(keyOf(7), 2, cost, nowMs))(createKeyedLimiter(rate, 8, SECRET))],
 ];
 
 const rates = fc.record({ perSecond: fc.oneof(fc.integer({ min: 1, max: 10_000_000 }), fc.constantFrom(3, 7, 10, 100, 0.3125)), burst: fc.integer({ min: 1, max: 2000 }) });
@@ -97,7 +97,7 @@ describe("keys", () => {
         let nowMs = 1000;
         for (const { key, cost, stepMs } of requests) {
           nowMs += stepMs;
-          expect(keyed.take(keyOf(key), cost, nowMs)).toBe(exact.take(key, cost, nowMs));
+          expect(keyed.take(keyOf(key), 2, cost, nowMs)).toBe(exact.take(key, cost, nowMs));
         }
         expect(keyed.evictions()).toBe(0);
       }),
@@ -105,39 +105,39 @@ describe("keys", () => {
   });
   test("without room push out the one that has paid back most, and that is counted", () => {
     const limiter = createKeyedLimiter({ perSecond: 1, burst: 10 }, 8, SECRET);
-    for (let n = 0; n < 8; n++) expect(limiter.take(keyOf(n), n === 3 ? 2 : 5 + (n % 3), 0)).toBe(0);
+    for (let n = 0; n < 8; n++) expect(limiter.take(keyOf(n), 2, n === 3 ? 2 : 5 + (n % 3), 0)).toBe(0);
     expect(limiter.evictions()).toBe(0);
-    expect(limiter.take(keyOf(100), 10, 0)).toBe(0);
+    expect(limiter.take(keyOf(100), 2, 10, 0)).toBe(0);
     expect(limiter.evictions()).toBe(1);
     // All others are still where they were; the one pushed out begins anew, which pushes out another.
-    for (let n = 0; n < 8; n++) if (n !== 3) expect(limiter.take(keyOf(n), 6, 0)).toBeGreaterThan(0);
+    for (let n = 0; n < 8; n++) if (n !== 3) expect(limiter.take(keyOf(n), 2, 6, 0)).toBeGreaterThan(0);
     expect(limiter.evictions()).toBe(1);
-    expect([limiter.take(keyOf(3), 10, 0), limiter.evictions()]).toEqual([0, 2]);
+    expect([limiter.take(keyOf(3), 2, 10, 0), limiter.evictions()]).toEqual([0, 2]);
   });
   test("that have paid back all are pushed out without a loss, which is not counted", () => {
     const limiter = createKeyedLimiter({ perSecond: 1, burst: 10 }, 8, SECRET);
-    for (let n = 0; n < 1000; n++) expect(limiter.take(keyOf(n), 1, n * 1000)).toBe(0);
+    for (let n = 0; n < 1000; n++) expect(limiter.take(keyOf(n), 2, 1, n * 1000)).toBe(0);
     expect(limiter.evictions()).toBe(0);
   });
   test("one that comes again and again is kept, however many others come by", () => {
     const limiter = createKeyedLimiter({ perSecond: 1, burst: 10 }, 8, SECRET);
     let refused = 0;
     for (let n = 0; n < 10_000; n++) {
-      limiter.take(keyOf(1000 + n), 1, n);
-      if (limiter.take(keyOf(1), 1, n) > 0) refused++;
+      limiter.take(keyOf(1000 + n), 2, 1, n);
+      if (limiter.take(keyOf(1), 2, 1, n) > 0) refused++;
     }
     expect(refused).toBe(10_000 - 10 - 9);
   });
   test("are told apart by every byte and by their length", () => {
     const limiter = createKeyedLimiter({ perSecond: 1, burst: 1 }, 4096, SECRET);
     const keys = [...Array.from({ length: 17 }, (_, length) => new Uint8Array(length)), ...Array.from({ length: 8 }, (_, i) => Uint8Array.from({ length: 8 }, (__, k) => (k === i ? 1 : 0)))];
-    expect(keys.map((key) => limiter.take(key, 1, 0))).toEqual(keys.map(() => 0));
-    expect(keys.map((key) => limiter.take(key, 1, 0))).toEqual(keys.map(() => 1000));
+    expect(keys.map((key) => limiter.take(key, key.length, 1, 0))).toEqual(keys.map(() => 0));
+    expect(keys.map((key) => limiter.take(key, key.length, 1, 0))).toEqual(keys.map(() => 1000));
   });
   test("fall on other places under another secret", () => {
     const evictionsUnder = (secret: Uint8Array): number => {
       const limiter = createKeyedLimiter({ perSecond: 1, burst: 10 }, 1024, secret);
-      for (let n = 0; n < 1024; n++) limiter.take(keyOf(n), 1, 0);
+      for (let n = 0; n < 1024; n++) limiter.take(keyOf(n), 2, 1, 0);
       return limiter.evictions();
     };
     expect(new Set([0, 1, 2, 3].map((n) => evictionsUnder(new Uint8Array(16).fill(n)))).size).toBeGreaterThan(1);

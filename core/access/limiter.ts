@@ -22,8 +22,8 @@ export interface IndexedLimiter {
 }
 
 export interface KeyedLimiter {
-  /** As of an IndexedLimiter. @param key at most 16 bytes. */
-  take(key: Uint8Array, cost: number, nowMs: number): number;
+  /** As of an IndexedLimiter. @param key the first `keyBytes` of it count, at most 16. */
+  take(key: Uint8Array, keyBytes: number, cost: number, nowMs: number): number;
   /** Keys that were forgotten for others before all they had taken was paid back: each may have been admitted a burst too much. */
   evictions(): number;
 }
@@ -66,23 +66,21 @@ export function createKeyedLimiter({ perSecond, burst }: Rate, capacity: number,
   let evictions = 0;
 
   /** Where a key stands, or may stand from now on. */
-  const placeOf = (key: Uint8Array, nowMs: number): number => {
-    for (let i = 0; i < key.length; i++) memory[KEY_AT + i] = key[i]!;
-    hash(KEY_AT, key.length, SECRET_AT, RESULT_AT);
+  const placeOf = (key: Uint8Array, keyBytes: number, nowMs: number): number => {
+    for (let i = 0; i < keyBytes; i++) memory[KEY_AT + i] = key[i]!;
+    hash(KEY_AT, keyBytes, SECRET_AT, RESULT_AT);
     const first = (words[0]! & lastSet) * WAYS;
     const tag = words[1]!;
+    for (let i = first; i < first + WAYS; i++) if (tags[i] === tag) return i;
     let place = first;
-    for (let i = first; i < first + WAYS; i++) {
-      if (tags[i] === tag) return i;
-      if (paidMs[i]! < paidMs[place]!) place = i;
-    }
+    for (let i = first + 1; i < first + WAYS; i++) if (paidMs[i]! < paidMs[place]!) place = i;
     if (paidMs[place]! > nowMs) evictions++;
     tags[place] = tag;
     paidMs[place] = nowMs;
     return place;
   };
   return {
-    take: (key, cost, nowMs) => takeAt(paidMs, placeOf(key, nowMs), intervalMs * cost, burstMs, nowMs),
+    take: (key, keyBytes, cost, nowMs) => takeAt(paidMs, placeOf(key, keyBytes, nowMs), intervalMs * cost, burstMs, nowMs),
     evictions: () => evictions,
   };
 }

@@ -12,6 +12,8 @@ const base64 = z.string().regex(/^[A-Za-z0-9+/]+={0,2}$/, "must be base64");
 
 /** Less would leave a device waiting for minutes after one full frame. */
 export const SCANS_PER_SECOND_MIN = 10;
+/** More than any machine answers. */
+export const SCANS_PER_SECOND_MAX = 10_000_000;
 
 const registrySchema = z.strictObject({
   devices: z.array(
@@ -24,7 +26,7 @@ const registrySchema = z.strictObject({
       /** Ed25519, SPKI in DER, base64. */
       publicKey: base64,
       /** How many scans it may send, where its class's usual number is not its own. */
-      scansPerSecond: z.int().min(SCANS_PER_SECOND_MIN).max(10_000_000).optional(),
+      scansPerSecond: z.int().min(SCANS_PER_SECOND_MIN).max(SCANS_PER_SECOND_MAX).optional(),
     }),
   ),
   sources: z.array(

@@ -63,8 +63,8 @@ export function createLimits(devices: readonly Device[], processes: number, rand
       // One more than what was refused is refused too.
       return retryS(scans.take(device, count, nowMs), SPREAD_S.scans);
     },
-    failure: (address, nowMs) => retryS(failures.take(networkOf(address), 1, nowMs), SPREAD_S.failures),
-    setUp: (address, nowMs) => retryS(setUps.take(networkOf(address), 1, nowMs), SPREAD_S.setUps),
+    failure: (address, nowMs) => retryS(failures.take(address, networkBytes(address), 1, nowMs), SPREAD_S.failures),
+    setUp: (address, nowMs) => retryS(setUps.take(address, networkBytes(address), 1, nowMs), SPREAD_S.setUps),
     evictions: () => failures.evictions() + setUps.evictions(),
   };
 }
@@ -87,7 +87,7 @@ function addressRate({ perSecond, burst }: Rate, processes: number): Rate {
   return { perSecond: perSecond * part(processes), burst: Math.ceil(burst * part(processes)) };
 }
 
-/** What is limited as one: an IPv4 address; of IPv6 the /64, which is what one subscriber has. */
-function networkOf(address: Uint8Array): Uint8Array {
-  return address.length === 16 ? address.subarray(0, 8) : address;
+/** How much of an address is limited as one: all of IPv4; of IPv6 the /64, which is what one subscriber has. */
+function networkBytes(address: Uint8Array): number {
+  return address.length === 16 ? 8 : address.length;
 }
