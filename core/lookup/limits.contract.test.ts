@@ -131,6 +131,19 @@ onEachFront("the limits of lookup", (host, server) => {
       expect((await json(23)).status).toBe(200);
     });
 
+    test("is not forgiven what it took while a batch was on its way", async () => {
+      const connection = await rawConnection(port);
+      const head = { Authorization: `Bearer ${slow}`, "Content-Type": "application/octet-stream", "Content-Length": String(1000 * QUESTION_BYTES) };
+      connection.write(requestText("GET", "/healthz") + requestText("POST", "/v1/scans", "", head));
+      await connection.until((r) => r.endsWith("ok\n"));
+      await setElapsed(100_000);
+      await useUp(slow);
+      connection.write(records(1000));
+      await connection.until((r) => r.includes("HTTP/1.1 429 "));
+      connection.socket.destroy();
+      await retryS(await post("/v1/scan", slow));
+    });
+
     const connect = async (token: string): Promise<WebSocket> => {
       const socket = new WebSocket(url("/v1/stream").replace("http", "ws"), { headers: { Authorization: `Bearer ${token}` } });
       socket.binaryType = "arraybuffer";
