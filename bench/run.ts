@@ -3,6 +3,7 @@
 
 import { evaluate } from "./evaluate.ts";
 import { freshness } from "./freshness.ts";
+import { limiter } from "./limiter.ts";
 import { policyDiff } from "./policyDiff.ts";
 import { publications } from "./publications.ts";
 import { reader } from "./reader.ts";
@@ -23,7 +24,7 @@ interface Bench {
   readonly run: (option: (name: string, initial: number) => number, progress: (line: string) => void, has: (flag: string) => boolean) => Promise<BenchResult>;
 }
 
-const BENCHES: Record<string, Bench> = { evaluate, freshness, "policy-diff": policyDiff, publications, reader, scale, scan, torture };
+const BENCHES: Record<string, Bench> = { evaluate, freshness, limiter, "policy-diff": policyDiff, publications, reader, scale, scan, torture };
 
 function help(): string {
   const lines = Object.entries(BENCHES).flatMap(([name, { question, options }]) => [`  ${name}: ${question}`, ...options.map((o) => `      ${o}`)]);

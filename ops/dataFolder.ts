@@ -4,7 +4,7 @@
 import { randomBytes } from "node:crypto";
 import { accessSync, constants, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { createDeviceKey, readRegistry, type RegistryFile } from "../core/access/index.ts";
+import { createDeviceKey, readRegistry, SCANS_PER_SECOND_MAX, type RegistryFile } from "../core/access/index.ts";
 import { OPERATOR_FEEDS } from "../core/ingest/index.ts";
 import { formatInstant, offsetClock, parseInstant, systemClock, type Clock, type Instant } from "../core/domain/index.ts";
 import { fileFault } from "./fileFaults.ts";
@@ -90,7 +90,8 @@ export function prepareFolder(folder: DataFolder): void {
       const { privateKeyPem, publicKey } = createDeviceKey();
       writePrivate(folder.consoleKey, privateKeyPem);
       const registry: RegistryFile = {
-        devices: [{ name: CONSOLE_DEVICE, class: "staff", publicKey }],
+        // Its key lies beside the secrets: who has it needs no scans. So a limit would only be in the way of trying things out.
+        devices: [{ name: CONSOLE_DEVICE, class: "staff", publicKey, scansPerSecond: SCANS_PER_SECOND_MAX }],
         sources: [{ name: LOCAL_SOURCE, feeds: ["*", ...OPERATOR_FEEDS], secret: newSecret() }, newHistorySource()],
       };
       writeRegistry(folder, registry);

@@ -12,6 +12,7 @@ import { consoleSessionRequest } from "../ops/client.ts";
 import { claimForService, dataFolder, prepareFolder, type DataFolder } from "../ops/dataFolder.ts";
 import { onEachServer } from "./fronts.ts";
 import { document, residentId } from "./ingestSupport.ts";
+import { rawConnection, requestText } from "./rawHttp.ts";
 import { cli, CLI, processes, removeFolder, temporaryFolder, until } from "./service.ts";
 import { uwsHere, type UwsHere } from "./uws/here.ts";
 import { onFreshConnections, onKeptConnections, onStream, type ScanTarget } from "./steadyClients.ts";
@@ -97,6 +98,25 @@ onEachServer("lookup --reload", (server, environment) => {
     await client.stop();
     expect(client.failed).toEqual([]);
   });
+});
+
+test("each process holds its part of a limit: of four, half of what an address may send without a session", async () => {
+  const { path } = await emptyService();
+  const lookup = spawn(process.execPath, [CLI, "lookup", "--data", path, "--lookup-port", "0", "--lookup-processes", "4"], { stdio: ["pipe", "pipe", "inherit"] });
+  const said: string[] = [];
+  createInterface({ input: lookup.stdout }).on("line", (line) => said.push(line));
+  const ready = await until("it is ready", () => said.find((line) => line.startsWith("ready ")));
+  const connection = await rawConnection(Number(ready.slice("ready ".length)));
+  connection.write(Array.from({ length: 1000 }, () => requestText("POST", "/v1/scan")).join(""));
+  const statuses = (received: string): string[] => [...received.matchAll(/HTTP\/1\.1 (\d+)/g)].map((m) => m[1]!);
+  const received = await connection.until((r) => statuses(r).length === 1000);
+  connection.socket.destroy();
+  expect(new Set(statuses(received).slice(0, 500))).toEqual(new Set(["401"]));
+  expect(new Set(statuses(received))).toEqual(new Set(["401", "429"]));
+  const ended = new Promise((resolve) => lookup.once("exit", resolve));
+  lookup.kill("SIGTERM");
+  await ended;
+  removeFolder(path);
 });
 
 describe("lookup --server uws where it can't be had", () => {

@@ -17,6 +17,8 @@ export function probeSite(log: (line: string) => void): Site {
       /** As many bytes as the body says. */
       "/large": jsonPost<object>({ admit: () => ({}), answer: (_, body) => new Answer(BYTES, new Uint8Array(Number(body)).fill(7)) }),
       "/head": jsonPost<object>({ admit: (head) => jsonAnswer([head.get("x-one") || null, head.get("x-none") || null, head.get("x-empty") || null]), answer: () => REFUSED }),
+      /** The peer's address, asked for at the head and told with the body. */
+      "/address": jsonPost<{ readonly bytes: readonly number[] }>({ admit: (head) => ({ bytes: [...head.address()] }), answer: ({ bytes }) => jsonAnswer(bytes) }),
       "/broken-head": jsonPost<object>({
         admit() {
           throw new Error("broken at the head");
@@ -34,7 +36,7 @@ export function probeSite(log: (line: string) => void): Site {
       "/stream": stream<{ readonly name: string }>({
         frameBytesMax: PROBE_FRAME_BYTES_MAX,
         unreadBytesMax: PROBE_UNREAD_BYTES_MAX,
-        open: (head) => refusing(head) ?? { name: head.get("x-one") ?? "" },
+        open: (head) => refusing(head) ?? { name: head.get("x-one") || head.address().join(".") },
         answer({ name }, frame) {
           if (frame === null) return new Closing(4400, `no text, ${name}`);
           if (frame[0] === 1) throw new Error("broken at a frame");

@@ -13,8 +13,9 @@ export interface RawConnection {
   readonly closed: Promise<void>;
 }
 
-export async function rawConnection(port: number): Promise<RawConnection> {
-  const socket = connect(port, "127.0.0.1");
+/** `from`: the address to connect from, one of this machine. */
+export async function rawConnection(port: number, { host = "127.0.0.1", from }: { host?: string; from?: string } = {}): Promise<RawConnection> {
+  const socket = connect({ port, host, ...(from === undefined ? {} : { localAddress: from }) });
   await new Promise<void>((resolve, reject) => socket.once("connect", resolve).once("error", reject));
   let received = "";
   let isClosed = false;

@@ -8,6 +8,7 @@
 #define SCANS 64
 #define IN_FLIGHT 16
 #define ANSWER_BYTES 16
+#define LIMITED 254
 #define FRAME_BYTES (8 + 6 + SCANS * QUESTION_BYTES)
 #define ANSWERS_BYTES (4 + 6 + SCANS * ANSWER_BYTES)
 
@@ -67,6 +68,10 @@ int main(int count, char **words) {
       memcpy(&sequence, answer + 4, 4);
       if (answer[0] != 0x82 || answer[1] != 126 || (answer[2] << 8 | answer[3]) != ANSWERS_BYTES - 4 || sequence != (uint32_t)received) {
         fprintf(stderr, "an answer that is none\n");
+        return 1;
+      }
+      if (answer[10] == LIMITED) {
+        fprintf(stderr, "the device is over its limit: give it a larger scansPerSecond\n");
         return 1;
       }
       size_t question = (first + received) % frames * SCANS;

@@ -2,6 +2,7 @@
 
 export * from "./codes.ts";
 export * from "./keyring.ts";
+export * from "./limiter.ts";
 export * from "./registry.ts";
 export * from "./sessions.ts";
 export * from "./signatures.ts";

@@ -26,6 +26,9 @@ test("a sound file comes back as it is", () => {
 test("a device without a kind of venue stands at a usual one", () => {
   expect(readRegistry(fileOf({ devices: [{ name: "gate-2", class: "gate", publicKey }], sources: [] })).devices[0]?.venue).toBe("venue");
 });
+test.each([10, 2000, 10_000_000])("a device may have a rate of its own: %i scans a second", (scansPerSecond) => {
+  expect(readRegistry(fileOf({ devices: [{ ...gate, scansPerSecond }], sources: [] })).devices[0]?.scansPerSecond).toBe(scansPerSecond);
+});
 test("nobody at all is a registry too", () => {
   expect(read([])).toEqual({ devices: [], sources: [] });
 });
@@ -59,6 +62,10 @@ describe("a fault names the file and the field", () => {
     ["a secret that isn't base64", [], [{ ...lab, secret: "…" }], "sources.0.secret"],
     ["an empty secret", [], [{ ...lab, secret: "" }], "sources.0.secret"],
     ["history that is neither true nor false", [], [{ ...lab, history: "yes" }], "sources.0.history"],
+    ["a rate of 9 scans a second", [{ ...gate, scansPerSecond: 9 }], [], "devices.0.scansPerSecond: must be at least 10"],
+    ["a rate of ten million and one", [{ ...gate, scansPerSecond: 10_000_001 }], [], "devices.0.scansPerSecond: must be at most 10000000"],
+    ["a rate that is no whole number", [{ ...gate, scansPerSecond: 10.5 }], [], "devices.0.scansPerSecond: must be a whole number"],
+    ["a rate that is no number", [{ ...gate, scansPerSecond: "2000" }], [], "devices.0.scansPerSecond: must be a number"],
     ["an unknown field", [{ ...gate, colour: "red" }], [], "colour"],
     ["devices that are no list", {}, [], "devices"],
   ])("%s", (_, devices, sources, field) => {

@@ -10,6 +10,11 @@ import { readBySchema } from "../domain/index.ts";
 const name = z.string().regex(/^[a-z0-9][a-z0-9.-]{0,63}$/, "must be 1 to 64 of a-z, 0-9, dot and hyphen");
 const base64 = z.string().regex(/^[A-Za-z0-9+/]+={0,2}$/, "must be base64");
 
+/** Less would leave a device waiting for minutes after one full frame. */
+export const SCANS_PER_SECOND_MIN = 10;
+/** More than any machine answers. */
+export const SCANS_PER_SECOND_MAX = 10_000_000;
+
 const registrySchema = z.strictObject({
   devices: z.array(
     z.strictObject({
@@ -20,6 +25,8 @@ const registrySchema = z.strictObject({
       venue: z.string().regex(/^[a-z][a-z0-9-]{0,31}$/, "must be 1 to 32 of a-z, 0-9 and hyphen").default("venue"),
       /** Ed25519, SPKI in DER, base64. */
       publicKey: base64,
+      /** How many scans it may send, where its class's usual number is not its own. */
+      scansPerSecond: z.int().min(SCANS_PER_SECOND_MIN).max(SCANS_PER_SECOND_MAX).optional(),
     }),
   ),
   sources: z.array(

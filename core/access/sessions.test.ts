@@ -130,7 +130,12 @@ describe("asking for a session", () => {
 
 describe("a token", () => {
   test("is good in another process with the same secret, and names its device and its end", () => {
-    expect(createSessions(registry, SECRET, clock).find(token(), NOW)).toEqual({ device: registry.devices[0], expiresAt: NOW + LIFETIME_S });
+    expect(createSessions(registry, SECRET, clock).find(token(), NOW)).toEqual({ device: registry.devices[0], deviceIndex: 0, expiresAt: NOW + LIFETIME_S });
+  });
+  test("names its device's place in the registry", () => {
+    const sessions = createSessions(registry, SECRET, clock);
+    const opened = sessions.open(request({ device: "kiosk-2" }, otherKey));
+    expect(typeof opened === "object" && sessions.find(opened.token, NOW)).toMatchObject({ device: registry.devices[1], deviceIndex: 1 });
   });
   test("is good one second before its end and no longer at its end", () => {
     const sessions = createSessions(registry, SECRET, clock);

@@ -17,6 +17,8 @@ export interface SessionRequest {
 
 export interface Session {
   readonly device: Device;
+  /** Its place in the registry. */
+  readonly deviceIndex: number;
   readonly expiresAt: Instant;
 }
 
@@ -55,7 +57,7 @@ export interface Sessions {
 
 export function createSessions(registry: Registry, secret: Uint8Array, clock: Clock): Sessions {
   if (secret.length < 32) throw new Error("the session secret must have at least 32 bytes");
-  const devices = new Map(registry.devices.map((d) => [d.name, d]));
+  const devices = new Map(registry.devices.map((device, index) => [device.name, { device, index }]));
   const publicKeys = new Map<string, KeyObject>();
   const found = new Map<string, Session>();
   const nonces = new Map<string, Instant>();
@@ -75,7 +77,7 @@ export function createSessions(registry: Registry, secret: Uint8Array, clock: Cl
 
   return {
     open(request) {
-      const device = devices.get(request.device);
+      const device = devices.get(request.device)?.device;
       const at = Math.floor(clock.nowMs() / 1000);
       if (!device || !verify(null, sessionText(request), publicKeyOf(device), Buffer.from(request.signature, "base64"))) {
         return "unknown-device-or-signature";
@@ -112,7 +114,7 @@ export function createSessions(registry: Registry, secret: Uint8Array, clock: Cl
     const [given, right] = [Buffer.from(token), Buffer.from(tokenOf(payload))];
     if (given.length !== right.length || !timingSafeEqual(given, right)) return undefined;
     const dot = payload.lastIndexOf(".");
-    const device = devices.get(payload.slice(0, dot));
-    return device && { device, expiresAt: parseInt(payload.slice(dot + 1), 36) };
+    const known = devices.get(payload.slice(0, dot));
+    return known && { device: known.device, deviceIndex: known.index, expiresAt: parseInt(payload.slice(dot + 1), 36) };
   }
 }

@@ -1,11 +1,13 @@
 // A site on Bun.serve.
 
-import { Answer, answerFrame, Closing, failure, GET_ONLY, GOING_AWAY, MOVE, NO_UPGRADE, POST_ONLY, type Front, type FrontOptions, type Post, type Site, type Stream } from "./front.ts";
+import { addressBytes, peerBytes } from "./addresses.ts";
+import { Answer, answerFrame, Closing, failure, GET_ONLY, GOING_AWAY, MOVE, NO_UPGRADE, POST_ONLY, type Front, type FrontOptions, type Head, type Post, type Site, type Stream } from "./front.ts";
 
 /** Starts the server. @throws when the port is taken. */
 export function startBunFront(site: Site, { host, port, isShared }: FrontOptions): Front {
   let isDraining = false;
   const sockets = new Set<Bun.ServerWebSocket<Opened>>();
+  const head = new BorrowedHead();
 
   const responseOf = ({ form, body }: Answer): Response => {
     if (!isDraining) return new Response(body, form);
@@ -14,8 +16,8 @@ export function startBunFront(site: Site, { host, port, isShared }: FrontOptions
   const answerBody = async (post: Post, admitted: object, request: Request): Promise<Response> =>
     responseOf(post.answer(admitted, post.reads === "json" ? await readJson(request) : await request.bytes()));
   // What needs no body is answered without a promise: that takes less time.
-  const receive = (post: Post, request: Request): Response | Promise<Response> => {
-    const admitted = post.admit(request.headers);
+  const receive = (post: Post, request: Request, of: Bun.Server<Opened>): Response | Promise<Response> => {
+    const admitted = post.admit(head.of(request, of));
     return admitted instanceof Answer ? responseOf(admitted) : answerBody(post, admitted, request);
   };
 
@@ -24,10 +26,10 @@ export function startBunFront(site: Site, { host, port, isShared }: FrontOptions
     port,
     reusePort: isShared,
     routes: {
-      ...mapped(site.posts, (post) => (request) => (request.method === "POST" ? receive(post, request) : responseOf(POST_ONLY))),
+      ...mapped(site.posts, (post) => (request, of) => (request.method === "POST" ? receive(post, request, of) : responseOf(POST_ONLY))),
       ...mapped(site.pages, (page) => (request) => responseOf(isRead(request) ? page() : GET_ONLY)),
       ...mapped(site.streams, (stream) => (request, streams) => {
-        const opened = stream.open(request.headers);
+        const opened = stream.open(head.of(request, streams));
         if (opened instanceof Answer) return responseOf(opened);
         return streams.upgrade(request, { data: { stream, opened } }) ? undefined : responseOf(NO_UPGRADE);
       }),
@@ -66,6 +68,28 @@ export function startBunFront(site: Site, { host, port, isShared }: FrontOptions
       await stopped;
     },
   };
+}
+
+/** One for all requests: a head is borrowed until the function that it is given to returns, and one such function runs at a time. */
+class BorrowedHead implements Head {
+  #request: Request | undefined;
+  #headers: Headers | undefined;
+  #server: Bun.Server<Opened> | undefined;
+
+  of(request: Request, server: Bun.Server<Opened>): this {
+    this.#request = request;
+    this.#headers = request.headers;
+    this.#server = server;
+    return this;
+  }
+
+  get(name: string): string | null {
+    return this.#headers!.get(name);
+  }
+
+  address(): Uint8Array {
+    return peerBytes(addressBytes(this.#server!.requestIP(this.#request!)?.address ?? ""));
+  }
 }
 
 interface Opened {

@@ -1,7 +1,8 @@
 // What every front promises, asked of each as a process of its own: bodies and heads as they were sent, answers whole and in order, faults contained, streams
 // that don't grow, an orderly stop.
 
-import { beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { networkInterfaces } from "node:os";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { onEachFront } from "../../test/fronts.ts";
 import { PROBE_FRAME_BYTES_MAX, PROBE_UNREAD_BYTES_MAX } from "../../test/probeSite.ts";
 import { frameBytes, rawConnection, requestText, upgradeText } from "../../test/rawHttp.ts";
@@ -68,6 +69,34 @@ onEachFront("the front", (host, server) => {
     connection.write(requestText("POST", "/head", "", { "X-oNe": "Value 1", "X-Empty": "" }));
     expect(await connection.until(answers(1))).toContain('["Value 1",null,null]');
     connection.socket.destroy();
+  });
+
+  describe("the peer's address", () => {
+    const startOn = async (listen: string): Promise<void> => {
+      await host.order({ stop: true });
+      ({ port } = await host.order<{ port: number }>({ probe: { server, host: listen } }));
+    };
+    afterAll(() => startOn("127.0.0.1"));
+    const hasV6 = Object.values(networkInterfaces()).some((addresses) => addresses?.some(({ address }) => address === "::1"));
+    const cases: readonly (readonly [string, string, string, number[]])[] = [
+      ["127.0.0.1", "127.0.0.1", "127.0.0.1", [127, 0, 0, 1]],
+      ["127.0.0.1", "127.0.0.1", "127.0.0.2", [127, 0, 0, 2]],
+      ["::1", "::1", "::1", [...new Uint8Array(15), 1]],
+      ["::", "::1", "::1", [...new Uint8Array(15), 1]],
+      ["::", "127.0.0.1", "127.0.0.3", [127, 0, 0, 3]],
+    ];
+    test.each(cases.filter(([listen]) => hasV6 || !listen.includes(":")))("listening on %s, asked at %s from %s", async (listen, at, from, bytes) => {
+      await startOn(listen);
+      const connection = await rawConnection(port, { host: at, from });
+      connection.write(requestText("POST", "/address", "1"));
+      expect(await connection.until((r) => r.endsWith("]"))).toContain(`\r\n\r\n${JSON.stringify(bytes)}`);
+      const second = await rawConnection(port, { host: at, from });
+      second.write(upgradeText("/stream"));
+      await second.until((r) => r.endsWith("\r\n\r\n"));
+      second.write(Buffer.of(0x81, 0x80, 0, 0, 0, 0)); // a text, empty: the stream is closed with what was opened
+      await second.until((r) => r.endsWith(`no text, ${bytes.join(".")}`));
+      for (const { socket } of [connection, second]) socket.destroy();
+    });
   });
 
   test.each([

@@ -8,6 +8,8 @@ import { problemText, type Problem } from "../access/index.ts";
 export interface Head {
   /** A header's value, by its name in lower case; null or empty: there is none. */
   get(name: string): string | null;
+  /** The peer's IP address, 4 or 16 bytes, IPv4 always 4; none: it is not known. Borrowed as the head is. Costs more than a microsecond: for those who need it. */
+  address(): Uint8Array;
 }
 
 /** What goes before an answer's body. Made once and shared between answers. */
@@ -118,6 +120,12 @@ const PROBLEM_HEADERS = { "Content-Type": "application/problem+json" };
 
 export function problemAnswer(problem: Problem, headers: Readonly<Record<string, string>> = {}): Answer {
   return new Answer({ status: problem.status, headers: { ...PROBLEM_HEADERS, ...headers } }, problemText(problem));
+}
+
+/** What those are told who have to wait, made beforehand for each number of seconds up to `secondsMax`: refusing must cost little. */
+export function retryAnswers(problem: Omit<Problem, "status">, secondsMax: number): (seconds: number) => Answer {
+  const answers = Array.from({ length: secondsMax }, (_, i) => problemAnswer({ status: 429, ...problem }, { "Retry-After": String(i + 1) }));
+  return (seconds) => answers[Math.min(Math.max(seconds, 1), secondsMax) - 1]!;
 }
 
 const JSON_FORM: Form = { status: 200, headers: { "Content-Type": "application/json", "Cache-Control": "no-store" } };

@@ -7,6 +7,7 @@
 import { STATUS_CODES } from "node:http";
 import { createRequire } from "node:module";
 import { setImmediate } from "node:timers/promises";
+import { peerBytes } from "./addresses.ts";
 import { Answer, answerFrame, Closing, failure, GET_ONLY, GOING_AWAY, MOVE, NO_UPGRADE, POST_ONLY, type Form, type Front, type FrontOptions, type Head, type Post, type Site, type Stream } from "./front.ts";
 import type { Uws, UwsApp, UwsRequest, UwsResponse, UwsSocket } from "./uwsTypes.ts";
 
@@ -87,7 +88,7 @@ class Desk {
   }
 
   receive(post: Post, res: UwsResponse, req: UwsRequest): void {
-    const admitted = this.#tried(() => post.admit(this.#head.of(req)));
+    const admitted = this.#tried(() => post.admit(this.#head.of(req, res)));
     if (admitted instanceof Answer) {
       this.#send(res, admitted);
       return;
@@ -109,7 +110,7 @@ class Desk {
 
   /** Answers from the head alone. */
   tell(res: UwsResponse, req: UwsRequest, answer: (head: Head) => Answer): void {
-    const answered = this.#tried(() => answer(this.#head.of(req)));
+    const answered = this.#tried(() => answer(this.#head.of(req, res)));
     if (req.getMethod() !== "head") this.#send(res, answered);
     else writeForm(res, answered.form).endWithoutBody(Buffer.byteLength(answered.body), this.#isDraining);
   }
@@ -120,7 +121,7 @@ class Desk {
       maxBackpressure: stream.unreadBytesMax,
       closeOnBackpressureLimit: true,
       upgrade: (res, req, context) => {
-        const opened = this.#tried(() => stream.open(this.#head.of(req)));
+        const opened = this.#tried(() => stream.open(this.#head.of(req, res)));
         if (opened instanceof Answer) this.#send(res, opened);
         else res.upgrade({ opened }, req.getHeader("sec-websocket-key"), req.getHeader("sec-websocket-protocol"), req.getHeader("sec-websocket-extensions"), context);
       },
@@ -194,14 +195,20 @@ class Desk {
 /** One for all requests: a head is borrowed until the handler returns, and one handler runs at a time. */
 class BorrowedHead implements Head {
   #request: UwsRequest | undefined;
+  #response: UwsResponse | undefined;
 
-  of(request: UwsRequest): this {
+  of(request: UwsRequest, response: UwsResponse): this {
     this.#request = request;
+    this.#response = response;
     return this;
   }
 
   get(name: string): string {
     return this.#request!.getHeader(name);
+  }
+
+  address(): Uint8Array {
+    return peerBytes(new Uint8Array(this.#response!.getRemoteAddress()));
   }
 }
 

@@ -26,6 +26,8 @@ export interface UwsRequest {
 }
 
 export interface UwsResponse {
+  /** 4 or 16 bytes; none when it is not known. */
+  getRemoteAddress(): ArrayBuffer;
   writeStatus(status: string): UwsResponse;
   writeHeader(name: string, value: string): UwsResponse;
   end(body: string | Uint8Array, closesConnection: boolean): UwsResponse;

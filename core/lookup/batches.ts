@@ -25,19 +25,29 @@ export interface BatchLooks {
   readonly recordLook: RecordLook;
 }
 
-/** Answers a batch, and adds to `tally` how its scans ended. @returns the body of the answer, in the type of the question, or the field at fault when the body is no batch. */
-export function answerBatch(body: Uint8Array, type: BatchType, { look, recordLook }: BatchLooks, venue: string, tally: Tally): Uint8Array | Refusal {
-  if (type === "application/octet-stream") {
-    const count = body.length / QUESTION_BYTES;
-    if (!Number.isInteger(count)) return { field: "body", reason: `must be whole records of ${QUESTION_BYTES} bytes` };
-    const fault = countFault(count);
-    if (fault) return fault;
+/** A batch that has been read: its scans as they came, borrowed as the body is where they are records. */
+export interface Batch {
+  readonly type: BatchType;
+  readonly count: number;
+  readonly scans: readonly unknown[] | Uint8Array;
+}
+
+/** @returns the field at fault when the body is no batch. */
+export function readBatch(body: Uint8Array, type: BatchType): Batch | Refusal {
+  const scans = type === "application/octet-stream" ? body : readList(body, type);
+  if (isRefusal(scans)) return scans;
+  const count = scans instanceof Uint8Array ? scans.length / QUESTION_BYTES : scans.length;
+  if (!Number.isInteger(count)) return { field: "body", reason: `must be whole records of ${QUESTION_BYTES} bytes` };
+  return count < 1 || count > SCANS_MAX ? { field: "scans", reason: `must be 1 to ${SCANS_MAX}` } : { type, count, scans };
+}
+
+/** Answers a batch, and adds to `tally` how its scans ended. @returns the body of the answer, in the type of the question. */
+export function answerBatch({ type, count, scans }: Batch, { look, recordLook }: BatchLooks, venue: string, tally: Tally): Uint8Array {
+  if (scans instanceof Uint8Array) {
     const answers = new Uint8Array(count * ANSWER_RECORD_BYTES);
-    recordLook(body, venue, answers, 0, tally);
+    recordLook(scans, venue, answers, 0, tally);
     return answers;
   }
-  const scans = read(body, type);
-  if (isRefusal(scans)) return scans;
   const answers = scans.map((scan) => {
     const question = readQuestion(scan);
     const looked = isRefusal(question) ? question : look(question, venue);
@@ -49,7 +59,7 @@ export function answerBatch(body: Uint8Array, type: BatchType, { look, recordLoo
   return type === "application/msgpack" ? pack({ answers }) : new TextEncoder().encode(`${JSON.stringify({ answers })}\n`);
 }
 
-function read(body: Uint8Array, type: BatchType): readonly unknown[] | Refusal {
+function readList(body: Uint8Array, type: BatchType): readonly unknown[] | Refusal {
   let parsed: unknown;
   try {
     parsed = type === "application/msgpack" ? unpack(body) : JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
@@ -58,9 +68,5 @@ function read(body: Uint8Array, type: BatchType): readonly unknown[] | Refusal {
   }
   const { scans, ...others } = (typeof parsed === "object" && parsed !== null ? parsed : {}) as Record<string, unknown>;
   if (!Array.isArray(scans) || Object.keys(others).length > 0) return { field: "scans", reason: 'must be the only field, a list of scans: {"scans": [{"document": …}, …]}' };
-  return countFault(scans.length) ?? scans;
-}
-
-function countFault(count: number): Refusal | undefined {
-  return count < 1 || count > SCANS_MAX ? { field: "scans", reason: `must be 1 to ${SCANS_MAX}` } : undefined;
+  return scans as unknown[];
 }

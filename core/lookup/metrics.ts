@@ -6,9 +6,14 @@ import { RESULTS } from "./answer.ts";
 const BOUNDS_US = [5, 10, 20, 50, 100, 200, 500, 1_000, 5_000, 20_000, 100_000];
 
 /** How a scan ended: the answer's result, by its index, or why there was no answer. */
-const OUTCOMES = [...RESULTS, "no-session", "bad-request"] as const;
+const OUTCOMES = [...RESULTS, "no-session", "bad-request", "limited"] as const;
 export const NO_SESSION_OUTCOME = RESULTS.length;
 export const BAD_REQUEST_OUTCOME = RESULTS.length + 1;
+export const LIMITED_OUTCOME = RESULTS.length + 2;
+
+/** Whose limit a request or frame was over. */
+const LIMITED_BY = ["device", "address-failures", "address-set-ups"] as const;
+export type LimitedBy = (typeof LIMITED_BY)[number];
 
 /** How many scans of a batch ended how. */
 export type Tally = Uint32Array;
@@ -30,6 +35,8 @@ export interface LookupMetrics {
   countAll(tally: Tally, us: number): void;
   /** A record failed its checksum or version and was treated as absent. */
   countDamaged(): void;
+  /** A request or frame, of however many scans, was refused by a limit. */
+  countLimited(by: LimitedBy): void;
   text(others: Readonly<Record<string, Figure>>): string;
 }
 
@@ -38,6 +45,7 @@ export function createMetrics(): LookupMetrics {
   const buckets = new Float64Array(BOUNDS_US.length + 1);
   let sumUs = 0;
   let damaged = 0;
+  const limited: Record<LimitedBy, number> = { device: 0, "address-failures": 0, "address-set-ups": 0 };
   const addDuration = (n: number, us: number): void => {
     let i = 0;
     while (i < BOUNDS_US.length && us > BOUNDS_US[i]!) i++;
@@ -60,6 +68,9 @@ export function createMetrics(): LookupMetrics {
     countDamaged() {
       damaged++;
     },
+    countLimited(by) {
+      limited[by]++;
+    },
     text(others) {
       const lines = ["# HELP fangxing_scans_total Scans by outcome.", "# TYPE fangxing_scans_total counter"];
       OUTCOMES.forEach((outcome, i) => lines.push(`fangxing_scans_total{outcome="${outcome}"} ${outcomes[i]!}`));
@@ -72,6 +83,8 @@ export function createMetrics(): LookupMetrics {
       total += buckets[BOUNDS_US.length]!;
       lines.push(`fangxing_scan_duration_seconds_bucket{le="+Inf"} ${total}`, `fangxing_scan_duration_seconds_sum ${sumUs / 1e6}`, `fangxing_scan_duration_seconds_count ${total}`);
       lines.push("# HELP fangxing_damaged_entries_total Records that failed their check.", "# TYPE fangxing_damaged_entries_total counter", `fangxing_damaged_entries_total ${damaged}`);
+      lines.push("# HELP fangxing_limited_total Requests and frames refused by a limit, by whose it was.", "# TYPE fangxing_limited_total counter");
+      for (const by of LIMITED_BY) lines.push(`fangxing_limited_total{by="${by}"} ${limited[by]}`);
       for (const [name, { help, type = "gauge", value }] of Object.entries(others)) lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`, `${name} ${value}`);
       return `${lines.join("\n")}\n`;
     },

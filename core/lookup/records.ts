@@ -5,10 +5,10 @@
 // Question, 32 bytes:   0 u8 type of document, by its number in DOCUMENT_TYPES   1 u8 bits: 1 a sampling receipt was shown   2 3 × u8 issuer, ASCII, zeroes: none
 //                       5 u8 length of the number, at most 26                    6 the number, ASCII, filled up with zeroes
 // Answer, 16 bytes, little endian:
-//                       0 u8 result: 0 pass, 1 no-policy, 2 status, 3 popup, 4 unconfirmed, 5 venue-rule, 255 no question
+//                       0 u8 result: 0 pass, 1 no-policy, 2 status, 3 popup, 4 unconfirmed, 5 venue-rule, 254 over the limit, 255 no question
 //                       1 u8 status: 0 none shown, 1 clear, 2 home, 3 central    2 u8 bit n: pop-up n is active   3 u8 bits: 1 unconfirmed, 2 commuter
-//                       4 u16 test age in days, 0xffff: none shown               6 u16 of a result 255: 1 type, 2 number, 3 issuer, 4 receipt
-//                       8 u32 the service's time                                 12 u32 valid until; both seconds since 1970
+//                       4 u16 test age in days, 0xffff: none shown               6 u16 of a result 255: 1 type, 2 number, 3 issuer, 4 receipt; of 254: seconds to wait
+//                       8 u32 the service's time                                 12 u32 valid until; both seconds since 1970, 0 of results 254 and 255
 
 import { DOCUMENT_TYPES, IDENTITY_BYTES, isIdentityNumberAt, isRefusal, KEY_BYTES, parseDocument } from "../domain/index.ts";
 import { createRecordBatch, DAMAGED, NO_ENTRY, readEntryAt, type EntryState } from "../entry/index.ts";
@@ -21,6 +21,7 @@ export const ANSWER_RECORD_BYTES = 16;
 const NUMBER_AT = 6;
 const NUMBER_BYTES_MAX = 26;
 const RECEIPT = 1;
+const LIMITED = 254;
 const NO_QUESTION = 255;
 const NO_AGE_BYTE = 0xff;
 const RESIDENT_ID = DOCUMENT_TYPES.indexOf("resident-id");
@@ -72,10 +73,7 @@ export function createRecordLook({ entries, keyring, venues, clock, metrics }: O
     const until = endOfValidity(now);
     for (let i = 0, at = answersAt; i < count; i++, at += ANSWER_RECORD_BYTES) {
       if (faults[i] !== FAULT.none) {
-        answers[at] = NO_QUESTION;
-        answers[at + 4] = NO_AGE_BYTE;
-        answers[at + 5] = NO_AGE_BYTE;
-        answers[at + 6] = faults[i]!;
+        writeNone(answers, at, NO_QUESTION, faults[i]!);
         tally[BAD_REQUEST_OUTCOME]!++;
         continue;
       }
@@ -90,4 +88,18 @@ export function createRecordLook({ entries, keyring, venues, clock, metrics }: O
       tally[resultOf(answer)]!++;
     }
   };
+}
+
+/** A record that was not looked up because its device is over its limit. */
+export function writeLimited(answers: Uint8Array, at: number, retryS: number): void {
+  writeNone(answers, at, LIMITED, retryS);
+}
+
+/** An answer that says nothing of a holder, only why. Its bytes are zeroes. */
+function writeNone(answers: Uint8Array, at: number, result: number, why: number): void {
+  answers[at] = result;
+  answers[at + 4] = NO_AGE_BYTE;
+  answers[at + 5] = NO_AGE_BYTE;
+  answers[at + 6] = why & 0xff;
+  answers[at + 7] = why >> 8;
 }

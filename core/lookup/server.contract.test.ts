@@ -417,10 +417,10 @@ onEachFront("lookup", (host, server) => {
       const all = new Promise<void>((resolve) => {
         socket.onmessage = ({ data }) => {
           answers.push(new Uint8Array(data as ArrayBuffer));
-          if (answers.length === 50) resolve();
+          if (answers.length === 40) resolve();
         };
       });
-      for (let i = 0; i < 50; i++) socket.send(frame(1000 + i, Array.from({ length: 1 + i }, (_, k) => scanBytes(k % 2 === 0 ? 1 : 2))));
+      for (let i = 0; i < 40; i++) socket.send(frame(1000 + i, Array.from({ length: 1 + i }, (_, k) => scanBytes(k % 2 === 0 ? 1 : 2))));
       await all;
       answers.forEach((answer, i) => {
         const head = Buffer.from(answer.buffer, 0, 6);

@@ -5,20 +5,24 @@
 import { formatInstant, isRefusal, maskNumber, now, parseDocument, type Clock, type Refusal } from "../domain/index.ts";
 import type { Codes, Keyring, Problem, Session, SessionFault, SessionRequest, Sessions } from "../access/index.ts";
 import { Answer, bearerOf, bytesPost, Closing, jsonAnswer, jsonPost, lengthFault, problemAnswer, stream, type Form, type Head, type Site } from "../front/index.ts";
-import { answerBatch, BATCH_TYPES, isBatchType, type BatchType } from "./batches.ts";
-import { answerFrame, FRAME_BYTES_MAX, FRAME_FORM } from "./frames.ts";
+import { answerBatch, BATCH_TYPES, isBatchType, readBatch, type BatchType } from "./batches.ts";
+import { answerFrame, FRAME_BYTES_MAX, FRAME_FORM, scansOf } from "./frames.ts";
+import type { Limits } from "./limits.ts";
 import type { Look } from "./look.ts";
 import { BAD_REQUEST_OUTCOME, createTally, NO_SESSION_OUTCOME, type LookupMetrics } from "./metrics.ts";
 import type { RecordLook } from "./records.ts";
+import { createRefusals } from "./refusals.ts";
 import { createScan, readQuestion } from "./scan.ts";
 
 export interface SiteParts {
   readonly look: Look;
   readonly recordLook: RecordLook;
   readonly sessions: Sessions;
+  readonly limits: Limits;
   readonly codes: Codes;
   readonly keyring: Keyring;
   readonly clock: Clock;
+  readonly elapsedMs: () => number;
   readonly metrics: LookupMetrics;
   readonly log: (line: string) => void;
 }
@@ -38,18 +42,20 @@ interface Asked {
 }
 
 /** @returns all that is there but health and metrics. */
-export function createSite({ look, recordLook, sessions, codes, keyring, clock, metrics, log }: SiteParts): Omit<Site, "pages"> {
+export function createSite({ look, recordLook, sessions, limits, codes, keyring, clock, elapsedMs, metrics, log }: SiteParts): Omit<Site, "pages"> {
   const scan = createScan(look);
+  const refusals = createRefusals(limits, metrics, elapsedMs);
   const sessionOf = (head: Head): Session | undefined => sessions.find(bearerOf(head), now(clock));
   const counted = (outcome: number, answer: Answer, startMs: number): Answer => {
-    metrics.count(outcome, (performance.now() - startMs) * 1000);
+    metrics.count(outcome, (elapsedMs() - startMs) * 1000);
     return answer;
   };
+  const noSession = (head: Head, nowMs: number): Answer => refusals.failure(NO_SESSION, head.address(), nowMs);
   const answerScan = ({ session, startMs }: Asked, body: unknown): Answer => {
     if (body === undefined) return counted(BAD_REQUEST_OUTCOME, NO_JSON, startMs);
     const result = scan(body, session.device.venue);
     if (isRefusal(result)) return counted(BAD_REQUEST_OUTCOME, notUnderstood(result), startMs);
-    metrics.count(result.outcome, (performance.now() - startMs) * 1000);
+    metrics.count(result.outcome, (elapsedMs() - startMs) * 1000);
     return new Answer(ANSWER_FORM, result.bytes);
   };
 
@@ -57,9 +63,11 @@ export function createSite({ look, recordLook, sessions, codes, keyring, clock, 
     posts: {
       "/v1/scan": jsonPost<Asked>({
         admit(head) {
-          const startMs = performance.now();
+          const startMs = elapsedMs();
           const session = sessionOf(head);
-          if (!session) return counted(NO_SESSION_OUTCOME, NO_SESSION, startMs);
+          if (!session) return counted(NO_SESSION_OUTCOME, noSession(head, startMs), startMs);
+          const refused = refusals.scan(session, startMs);
+          if (refused) return refused;
           const code = head.get("x-code");
           if (!code) {
             const fault = lengthFault(head, BODY_BYTES_MAX);
@@ -71,28 +79,35 @@ export function createSite({ look, recordLook, sessions, codes, keyring, clock, 
       }),
       "/v1/scans": bytesPost<Asked & { readonly type: BatchType }>({
         admit(head) {
-          const startMs = performance.now();
+          const startMs = elapsedMs();
           const session = sessionOf(head);
-          if (!session) return counted(NO_SESSION_OUTCOME, NO_SESSION, startMs);
+          if (!session) return counted(NO_SESSION_OUTCOME, noSession(head, startMs), startMs);
+          // Taken as one scan before it is read, so that reading isn't free for who is over the limit.
+          const refused = refusals.scan(session, startMs);
+          if (refused) return refused;
           const type = (head.get("content-type") || BATCH_TYPES[0]).split(";")[0]!.trim().toLowerCase();
           if (!isBatchType(type)) return counted(BAD_REQUEST_OUTCOME, BATCH_TYPE_PROBLEM, startMs);
           const fault = lengthFault(head, BATCH_BYTES_MAX);
           return fault ? counted(BAD_REQUEST_OUTCOME, fault, startMs) : { session, startMs, type };
         },
         answer({ session, startMs, type }, body) {
+          const batch = readBatch(body, type);
+          if (isRefusal(batch)) return counted(BAD_REQUEST_OUTCOME, notUnderstood(batch), startMs);
+          const refused = refusals.batch(session, batch.count, startMs);
+          if (refused) return refused;
           const tally = createTally();
-          const answers = answerBatch(body, type, { look, recordLook }, session.device.venue, tally);
-          if (isRefusal(answers)) return counted(BAD_REQUEST_OUTCOME, notUnderstood(answers), startMs);
-          metrics.countAll(tally, (performance.now() - startMs) * 1000);
+          const answers = answerBatch(batch, { look, recordLook }, session.device.venue, tally);
+          metrics.countAll(tally, (elapsedMs() - startMs) * 1000);
           return new Answer(BATCH_FORMS[type]!, answers);
         },
       }),
       "/v1/codes": jsonPost<Session>({
         admit(head) {
+          const nowMs = elapsedMs();
           const session = sessionOf(head);
-          if (!session) return NO_SESSION;
+          if (!session) return noSession(head, nowMs);
           if (session.device.class !== "staff") return CODES_FOR_STAFF;
-          return lengthFault(head, BODY_BYTES_MAX) ?? session;
+          return refusals.code(session, nowMs) ?? lengthFault(head, BODY_BYTES_MAX) ?? session;
         },
         answer(_, body) {
           const question = body === undefined ? undefined : readQuestion(body);
@@ -105,12 +120,15 @@ export function createSite({ look, recordLook, sessions, codes, keyring, clock, 
           return jsonAnswer({ code, expiresAt: formatInstant(expiresAt) });
         },
       }),
-      "/v1/sessions": jsonPost<Readonly<Record<string, never>>>({
-        admit: (head) => lengthFault(head, BODY_BYTES_MAX) ?? {},
-        answer(_, body) {
-          if (!isSessionRequest(body)) return BAD_SESSION_REQUEST;
+      "/v1/sessions": jsonPost<{ readonly address: Uint8Array }>({
+        admit(head) {
+          const address = head.address().slice();
+          return refusals.setUp(address, elapsedMs()) ?? lengthFault(head, BODY_BYTES_MAX) ?? { address };
+        },
+        answer({ address }, body) {
+          if (!isSessionRequest(body)) return refusals.failure(BAD_SESSION_REQUEST, address, elapsedMs());
           const opened = sessions.open(body);
-          if (typeof opened === "string") return problemAnswer({ status: 401, title: "No session", detail: SESSION_FAULTS[opened](now(clock)) });
+          if (typeof opened === "string") return refusals.failure(problemAnswer({ status: 401, title: "No session", detail: SESSION_FAULTS[opened](now(clock)) }), address, elapsedMs());
           return jsonAnswer({ session: opened.token, expiresAt: formatInstant(opened.expiresAt) });
         },
       }),
@@ -119,14 +137,22 @@ export function createSite({ look, recordLook, sessions, codes, keyring, clock, 
       "/v1/stream": stream<Session>({
         frameBytesMax: FRAME_BYTES_MAX,
         unreadBytesMax: UNREAD_BYTES_MAX,
-        open: (head) => sessionOf(head) ?? counted(NO_SESSION_OUTCOME, NO_SESSION, performance.now()),
+        open(head) {
+          const startMs = elapsedMs();
+          const session = sessionOf(head);
+          if (!session) return counted(NO_SESSION_OUTCOME, noSession(head, startMs), startMs);
+          return refusals.setUp(head.address(), startMs) ?? session;
+        },
         answer(session, frame) {
           if (session.expiresAt <= now(clock)) return SESSION_ENDED;
-          const startMs = performance.now();
+          const startMs = elapsedMs();
+          const count = frame === null ? 0 : scansOf(frame);
+          if (frame === null || count === 0) return NO_FRAME;
+          const refused = refusals.frame(session, frame, count, startMs);
+          if (refused) return refused;
           const tally = createTally();
-          const answer = frame && answerFrame(frame, recordLook, session.device.venue, tally);
-          if (!answer) return NO_FRAME;
-          metrics.countAll(tally, (performance.now() - startMs) * 1000);
+          const answer = answerFrame(frame, count, recordLook, session.device.venue, tally);
+          metrics.countAll(tally, (elapsedMs() - startMs) * 1000);
           return answer;
         },
       }),

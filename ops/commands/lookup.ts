@@ -17,7 +17,7 @@ export async function runLookup(settings: Settings, say: (line: string) => void)
   const { address } = await resolve(host);
   const runtime = server === "uws" ? nodeCommand() : [process.execPath];
   const command = [...runtime, fileURLToPath(new URL("../cli.ts", import.meta.url)), "lookup-process"];
-  const environment = { FANGXING_DATA: folder.path, FANGXING_HOST: address, FANGXING_SERVER: server };
+  const environment = { FANGXING_DATA: folder.path, FANGXING_HOST: address, FANGXING_SERVER: server, FANGXING_LOOKUP_PROCESSES: String(lookupProcesses) };
   const gates = await startGates({ processes: lookupProcesses, address, port: lookupPort, command, environment, say }).catch((error: unknown) => {
     if ((error as NodeJS.ErrnoException).code !== "EADDRINUSE") throw error;
     throw new UsageError(`port ${lookupPort} on ${host} is in use: stop what listens there, or choose another with --lookup-port (0: any free one)`);

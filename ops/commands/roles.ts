@@ -40,7 +40,7 @@ export async function runRole(role: Role, settings: Settings, say: (line: string
     worker: () => ({ port: 0, ...startWorker({ folders: folder, queueAddress, firstPack: beijingPackText(), limits, clock, log }) }),
     "lookup-process": () =>
       listening(settings.lookupPort, "--lookup-port", host, (port) =>
-        startLookupServer({ server: settings.server, host, port, isShared: true, entriesFolder: folder.entries, registry, keyring, sessionSecret: sessionSecret(), clock, log }),
+        startLookupServer({ server: settings.server, host, port, isShared: true, processes: settings.lookupProcesses, entriesFolder: folder.entries, registry, keyring, sessionSecret: sessionSecret(), clock, log }),
       ),
     explanations: () =>
       listening(settings.explainPort, "--explain-port", host, (port) =>
