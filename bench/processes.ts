@@ -3,7 +3,6 @@
 import { readFileSync } from "node:fs";
 import { cpus } from "node:os";
 import type { Subprocess } from "bun";
-import { LOOKUP_MEMORY } from "../core/lookup/index.ts";
 
 export interface Serving {
   readonly pid: number;
@@ -41,9 +40,9 @@ function onCore(core: number): string[] {
   return arePinned ? ["taskset", "-c", String(core)] : [];
 }
 
-/** Starts a server, with the memory that lookup processes have, and waits until `isReady` finds in its output that it is; killed with `children`. */
+/** Starts a server and waits until `isReady` finds in its output that it is; killed with `children`. */
 export async function startServer(children: Subprocess[], command: readonly string[], isReady = /ready (\d+)/): Promise<Serving> {
-  const child = Bun.spawn([...onCore(SERVER_CORE), ...command], { stdin: "pipe", stdout: "pipe", stderr: "inherit", env: { ...process.env, ...LOOKUP_MEMORY } });
+  const child = Bun.spawn([...onCore(SERVER_CORE), ...command], { stdin: "pipe", stdout: "pipe", stderr: "inherit" });
   children.push(child);
   let said = "";
   const reader = child.stdout.getReader();

@@ -71,7 +71,7 @@ export interface Stream {
   readonly unreadBytesMax: number;
   /** @returns what frames are answered for, or why there is no stream. */
   open(head: Head): object;
-  /** @param frame borrowed: valid until the function returns; null: a text. */
+  /** @param frame borrowed: valid until the function returns; null: a text. @returns an answer that is borrowed until it is sent, at once. */
   answer(opened: object, frame: Uint8Array | null): Uint8Array | Closing;
 }
 

@@ -101,34 +101,46 @@ export const ANSWER_BYTES = 384;
 
 /**
  * The answer's JSON, filled up, as ANSWER_BYTES bytes of ASCII. `maskedNumber` is the document as it may be shown: letters, digits and asterisks, which JSON takes as they are.
- * @returns borrowed: the next answer is written to the same place. A text of its own for each would cost a microsecond.
+ * @returns borrowed: the next answer of the same kind is written to the same place. A text of its own for each would cost a microsecond.
  */
 export function answerBytes(answer: Answer, maskedNumber: string, nowMs: number): Uint8Array {
-  const head = headOf(answer);
+  const written = writtenOf(answer);
+  const { bytes, headBytes } = written;
+  for (let i = 0, at = headBytes; i < maskedNumber.length; i++, at++) bytes[at] = maskedNumber.charCodeAt(i);
   const { tail } = timesAt(nowMs);
-  let at = head.length;
-  written.set(head);
-  for (let i = 0; i < maskedNumber.length; i++) written[at++] = maskedNumber.charCodeAt(i);
-  written.set(tail, at);
-  written.fill(BLANK, at + tail.length, ANSWER_BYTES - 1);
-  return written;
+  if (written.tail === tail && written.numberBytes === maskedNumber.length) return bytes;
+  written.tail = tail;
+  written.numberBytes = maskedNumber.length;
+  bytes.set(tail, headBytes + maskedNumber.length);
+  bytes.fill(BLANK, headBytes + maskedNumber.length + tail.length, ANSWER_BYTES - 1);
+  return bytes;
 }
 
 const BLANK = 32;
-const written = Buffer.alloc(ANSWER_BYTES, "\n");
 
-/** Answers are few in kind: what comes before the number is written once for each. */
-const heads = new Map<Answer, Uint8Array>();
-const HEADS_MAX = 10_000;
+/** An answer of one kind as it was written last: of most only the number is another one. */
+interface Written {
+  readonly bytes: Uint8Array;
+  /** Up to the number. */
+  readonly headBytes: number;
+  numberBytes: number;
+  tail: Uint8Array | undefined;
+}
 
-function headOf(answer: Answer): Uint8Array {
-  let head = heads.get(answer);
-  if (head === undefined) {
-    head = Buffer.from(`${JSON.stringify(fieldsOf(answer)).slice(0, -1)},"document":"`);
-    if (heads.size >= HEADS_MAX) heads.clear();
-    heads.set(answer, head);
+/** Answers are few in kind. */
+const answers = new Map<Answer, Written>();
+const KINDS_MAX = 10_000;
+
+function writtenOf(answer: Answer): Written {
+  let written = answers.get(answer);
+  if (written === undefined) {
+    const bytes = Buffer.alloc(ANSWER_BYTES, "\n");
+    const headBytes = bytes.write(`${JSON.stringify(fieldsOf(answer)).slice(0, -1)},"document":"`);
+    written = { bytes, headBytes, numberBytes: 0, tail: undefined };
+    if (answers.size >= KINDS_MAX) answers.clear();
+    answers.set(answer, written);
   }
-  return head;
+  return written;
 }
 
 /** What all answers of a millisecond have in common. */

@@ -17,7 +17,7 @@ export function scansOf(frame: Uint8Array): number {
   return count <= RECORDS_MAX && frame.length === HEAD_BYTES + count * QUESTION_BYTES ? count : 0;
 }
 
-/** Answers a frame of `count` scans, and adds to `tally` how they ended. */
+/** Answers a frame of `count` scans, and adds to `tally` how they ended. @returns borrowed: the next frame is answered in the same place. */
 export function answerFrame(frame: Uint8Array, count: number, look: RecordLook, venue: string, tally: Tally): Uint8Array {
   const answer = emptyAnswer(frame, count);
   look(frame.subarray(HEAD_BYTES), venue, answer, HEAD_BYTES, tally);
@@ -31,8 +31,13 @@ export function limitedFrame(frame: Uint8Array, count: number, retryS: number): 
   return answer;
 }
 
+/** One place for all answers, so that frames leave nothing to be collected; and what is seen of it, by the number of scans. */
+const place = new Uint8Array(HEAD_BYTES + RECORDS_MAX * ANSWER_RECORD_BYTES);
+const views: Uint8Array[] = [];
+
 function emptyAnswer(frame: Uint8Array, count: number): Uint8Array {
-  const answer = new Uint8Array(HEAD_BYTES + count * ANSWER_RECORD_BYTES);
+  const answer = (views[count] ??= place.subarray(0, HEAD_BYTES + count * ANSWER_RECORD_BYTES));
+  answer.fill(0);
   for (let i = 0; i < HEAD_BYTES; i++) answer[i] = frame[i]!;
   return answer;
 }

@@ -2,5 +2,5 @@
 
 export * from "./answer.ts";
 export { createLimits, type Limits } from "./limits.ts";
-export { LOOKUP_MEMORY, startLookupServer, type LookupSettings } from "./server.ts";
+export { startLookupServer, type LookupSettings } from "./server.ts";
 export { compileVenues, type CompiledVenueRule, type CompiledVenues } from "./venues.ts";

@@ -31,12 +31,6 @@ export interface LookupSettings {
   readonly log: (line: string) => void;
 }
 
-/**
- * Bun's allocator gives memory that is free for a moment back to the kernel, and takes a page fault to get it again, at every second scan: a tenth of the CPU. A lookup process
- * keeps it; it is needed again at once. For the environment that it is started with.
- */
-export const LOOKUP_MEMORY = { MIMALLOC_PURGE_DELAY: "-1" } as const;
-
 /** How often the venues' rules are read anew. */
 const VENUES_MS = 1000;
 

@@ -3,7 +3,6 @@
 // Not here: what a lookup process does (core/lookup), how the system is told where connections go (steering.ts).
 
 import { setTimeout } from "node:timers/promises";
-import { LOOKUP_MEMORY } from "../../core/lookup/index.ts";
 import { createSupervisor, type Supervisor } from "../supervise.ts";
 import { inodesOf, socketsOf, type PortSocket } from "./sockets.ts";
 
@@ -71,7 +70,7 @@ export async function startGates(plan: GatesPlan): Promise<Gates> {
 
 async function startProcesses({ processes, command, environment, say }: GatesPlan, port: number): Promise<Supervisor[]> {
   const children = Array.from({ length: processes }, () => createSupervisor(say));
-  const starts = children.map((child, i) => child.start({ name: `process ${i + 1}`, command, environment: { ...LOOKUP_MEMORY, ...environment, FANGXING_LOOKUP_PORT: String(port) } }));
+  const starts = children.map((child, i) => child.start({ name: `process ${i + 1}`, command, environment: { ...environment, FANGXING_LOOKUP_PORT: String(port) } }));
   const failure = (await Promise.allSettled(starts)).find((start) => start.status === "rejected");
   if (!failure) return children;
   await Promise.all(children.map((child) => child.stop()));
