@@ -28,6 +28,8 @@ const VALUE_BYTES_MAX = 2 ** 20;
 /** Small steps from a guess before halving. */
 const STEPS_MAX = 8;
 const DEPTH_MAX = 32;
+/** What comes from memory at once. */
+const LINE_BYTES = 64;
 /** A place that a page which contradicts itself has. */
 const CONFUSED = -2;
 /** Behind the first words of all keys. */
@@ -118,12 +120,34 @@ export class TreeWalk {
     }
   }
 
+  /**
+   * Reads a byte of each line of memory that a key will probably need of its page, and does nothing else: so the processor runs far ahead, and asks memory for all of them at
+   * once. They are the head, the offsets of a page with as many nodes as usual, and where the node lies if the page was filled in order of the keys, as a compacted or freshly loaded
+   * store's are. Elsewhere that line is read in vain, which costs some nanoseconds.
+   */
+  private touch(count: number): void {
+    const { windows, offsets, firsts, from, until, touched } = this;
+    const views = this.map.windows;
+    for (let i = 0; i < count; i++) {
+      const view = views[windows[i]!]!;
+      const at = offsets[i]!;
+      // Nodes fill a page from its end.
+      const node = PAGE_BYTES - (((firsts[i]! - from[i]!) / (until[i]! - from[i]!)) * PAGE_BYTES);
+      touched[i] =
+        view.getUint8(at) +
+        view.getUint8(at + LINE_BYTES) +
+        view.getUint8(at + 2 * LINE_BYTES) +
+        view.getUint8(at + inPage(node - LINE_BYTES)) +
+        view.getUint8(at + inPage(node)) +
+        view.getUint8(at + inPage(node + LINE_BYTES));
+    }
+  }
+
   /** Checks the pages' heads and guesses where in each the key lies. */
   private guess(count: number, kind: number, transaction: number): boolean {
+    this.touch(count);
     const { windows, offsets, pages, firsts, from, until, nodes, guesses, touched } = this;
     const views = this.map.windows;
-    // So little at once that the processor runs far ahead: it asks memory for all pages before it works on the first.
-    for (let i = 0; i < count; i++) touched[i] = views[windows[i]!]!.getUint8(offsets[i]!);
     for (let i = 0; i < count; i++) {
       const view = views[windows[i]!]!;
       const at = offsets[i]!;
@@ -264,6 +288,11 @@ export class TreeWalk {
     }
     return false;
   }
+}
+
+/** An offset in a page, whatever number was made of a guess. */
+function inPage(offset: number): number {
+  return (offset | 0) & (PAGE_BYTES - 1);
 }
 
 /** The place nearest to a guess in a page of `n` nodes. */
