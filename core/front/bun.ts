@@ -13,8 +13,11 @@ export function startBunFront(site: Site, { host, port, isShared }: FrontOptions
     if (!isDraining) return new Response(body, form);
     return new Response(body, { status: form.status, headers: { ...form.headers, Connection: "close" } });
   };
-  const answerBody = async (post: Post, admitted: object, request: Request): Promise<Response> =>
-    responseOf(post.answer(admitted, post.reads === "json" ? await readJson(request) : await request.bytes()));
+  // By `then`: async functions would make two promises more, half a microsecond.
+  const answerBody = (post: Post, admitted: object, request: Request): Promise<Response> => {
+    const answered = (body: unknown): Response => responseOf(post.answer(admitted, body));
+    return post.reads === "json" ? request.json().then(answered, () => answered(undefined)) : request.bytes().then(answered);
+  };
   // What needs no body is answered without a promise: that takes less time.
   const receive = (post: Post, request: Request, of: Bun.Server<Opened>): Response | Promise<Response> => {
     const admitted = post.admit(head.of(request, of));
@@ -26,7 +29,7 @@ export function startBunFront(site: Site, { host, port, isShared }: FrontOptions
     port,
     reusePort: isShared,
     routes: {
-      ...mapped(site.posts, (post) => (request, of) => (request.method === "POST" ? receive(post, request, of) : responseOf(POST_ONLY))),
+      ...mapped(site.posts, (post) => ({ POST: (request, of) => receive(post, request, of) })),
       ...mapped(site.pages, (page) => (request) => responseOf(isRead(request) ? page() : GET_ONLY)),
       ...mapped(site.streams, (stream) => (request, streams) => {
         const opened = stream.open(head.of(request, streams));
@@ -53,7 +56,8 @@ export function startBunFront(site: Site, { host, port, isShared }: FrontOptions
         sockets.delete(socket);
       },
     },
-    fetch: () => responseOf(site.notFound),
+    // What no route takes: other methods of what takes POST only come here too.
+    fetch: ({ url }) => responseOf(Object.hasOwn(site.posts, new URL(url).pathname) ? POST_ONLY : site.notFound),
     error: (error) => responseOf(failure(site, error)),
   });
   return {
@@ -99,18 +103,10 @@ interface Opened {
 
 type Handler = (request: Request, server: Bun.Server<Opened>) => Response | undefined | Promise<Response>;
 
-function mapped<Value>(table: Readonly<Record<string, Value>>, handlerOf: (value: Value) => Handler): Record<string, Handler> {
+function mapped<Value, Route extends Handler | { readonly POST: Handler }>(table: Readonly<Record<string, Value>>, handlerOf: (value: Value) => Route): Record<string, Route> {
   return Object.fromEntries(Object.entries(table).map(([path, value]) => [path, handlerOf(value)]));
 }
 
 function isRead({ method }: Request): boolean {
   return method === "GET" || method === "HEAD";
-}
-
-async function readJson(request: Request): Promise<unknown> {
-  try {
-    return await request.json();
-  } catch {
-    return undefined;
-  }
 }
