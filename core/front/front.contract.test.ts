@@ -136,6 +136,18 @@ onEachFront("the front", (host, server) => {
     connection.socket.destroy();
   });
 
+  test("answers that are written to one place, one over the other, arrive each as it was", async () => {
+    const connection = await raw();
+    connection.socket.pause();
+    const bodies = Array.from({ length: 300 }, (_, i) => String(i).padStart(4, "0").repeat(1000));
+    for (const body of bodies) connection.write(requestText("POST", "/echo", body));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    connection.socket.resume();
+    const received = await connection.until((r) => r.endsWith(bodies.at(-1)!));
+    expect(received.match(/\r\n\r\n\d{4000}/g)).toEqual(bodies.map((body) => `\r\n\r\n${body}`));
+    connection.socket.destroy();
+  });
+
   test("a large answer arrives whole, however slowly it is read", async () => {
     const connection = await raw();
     connection.socket.pause();
