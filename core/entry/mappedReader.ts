@@ -1,6 +1,5 @@
 // Reads entries over a memory map of the store's file, without the library on the way of a read: the same contract, several keys' cache misses at once.
-// Promises: an answer is that of the newest transaction when it was asked for; every record was checked by its
-// checksum, and whatever is not as it should be is answered by the reference reader, and counted.
+// Promises: an answer is that of the newest transaction when it was asked for; every record was checked by its checksum, and whatever is not as it should be is answered by the reference reader, and counted.
 // Not here: the pages (pageMap.ts, treeWalk.ts). Everything but get and getMany is the reference reader's.
 //
 // Why no page can be reused under a read. Lines are those of lmdb 3.5.6's mdb.c.

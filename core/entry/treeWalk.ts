@@ -4,8 +4,9 @@
 // Not here: whether the tree may still be read (mappedReader.ts), and whether the bytes found are sound (codec.ts).
 //
 // All keys go down together, a level at a time, and a level is walked in passes that touch first the pages' heads, then the guessed places: what one key
-// waits for from memory, the processor fetches while it works on the next ones. (`| 0` makes the guesses: Math.round took two thirds of a walk.) Keys are hashes, hence uniform, so a place is guessed from the bounds that
-// the level above gave, and once more from what lies there; then it is corrected in small steps, and by halving when keys aren't uniform.
+// waits for from memory, the processor fetches while it works on the next ones. Keys are hashes, hence uniform, so a place is guessed from the
+// bounds that the level above gave, and once more from what lies there; then it is corrected in small steps, and by halving when keys aren't uniform. `| 0`
+// makes the guesses: Math.round took two thirds of a walk.
 
 import { KEY_BYTES } from "../domain/index.ts";
 import { BRANCH, childOf, isPage, keyedNodeAt, KEYED_NODE_AT_MAX, LEAF, NO_PAGE, NODE_HEADER_BYTES, nodesOf, OVERFLOW } from "./page.ts";
@@ -56,7 +57,6 @@ export class TreeWalk {
   private readonly nodes = new Int32Array(WALK_KEYS);
   private readonly guesses = new Int32Array(WALK_KEYS);
   private readonly touched = new Int32Array(WALK_KEYS);
-
   /** Whether the node that was found last has the very key. */
   private isExact = false;
 
@@ -99,8 +99,8 @@ export class TreeWalk {
     const n = top.count;
     const density = n / FIRSTS_END;
     for (let i = 0, at = this.keysAt; i < count; i++, at += KEY_BYTES) {
-      const first = ((keys[at]! << 24) | (keys[at + 1]! << 16) | (keys[at + 2]! << 8) | keys[at + 3]!) >>> 0;
-      const near = ((first * density) | 0);
+      const first = wordOf(keys, at);
+      const near = (first * density) | 0;
       let place = near + (((first - listed[near]!) * density) | 0);
       let low = 0; // not above: the first stands for everything below the second
       let high = n;
@@ -215,9 +215,8 @@ export class TreeWalk {
       const at = offsets[i]!;
       const place = this.lastNotAbove(view, at, 0, nodes[i]!, guesses[i]!, firsts[i]!, i);
       if (place === CONFUSED) return false;
-      if (place < 0) continue;
-      const node = keyedNodeAt(view, at, place);
       if (!this.isExact) continue;
+      const node = keyedNodeAt(view, at, place);
       const length = view.getUint32(node, true);
       const flags = view.getUint16(node + 4, true);
       const value = node + NODE_HEADER_BYTES + KEY_BYTES;
@@ -282,12 +281,17 @@ export class TreeWalk {
     const { keys } = this;
     const listed = this.top.listed.keys;
     for (let word = 1, at = this.keysAt + i * KEY_BYTES + 4; word < KEY_BYTES / 4; word++, at += 4) {
-      const ours = ((keys[at]! << 24) | (keys[at + 1]! << 16) | (keys[at + 2]! << 8) | keys[at + 3]!) >>> 0;
+      const ours = wordOf(keys, at);
       const theirs = listed[place * (KEY_BYTES / 4) + word]!;
       if (theirs !== ours) return theirs > ours;
     }
     return false;
   }
+}
+
+/** Four bytes of a key, in the order in which keys are compared. */
+function wordOf(keys: Uint8Array, at: number): number {
+  return ((keys[at]! << 24) | (keys[at + 1]! << 16) | (keys[at + 2]! << 8) | keys[at + 3]!) >>> 0;
 }
 
 /** An offset in a page, whatever number was made of a guess. */

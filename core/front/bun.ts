@@ -13,7 +13,7 @@ export function startBunFront(site: Site, { host, port, isShared }: FrontOptions
     if (!isDraining) return new Response(body, form);
     return new Response(body, { status: form.status, headers: { ...form.headers, Connection: "close" } });
   };
-  // By `then`: async functions would make two promises more, half a microsecond.
+  // By `then`: async functions would make two promises more.
   const answerBody = (post: Post, admitted: object, request: Request): Promise<Response> => {
     const answered = (body: unknown): Response => responseOf(post.answer(admitted, body));
     return post.reads === "json" ? request.json().then(answered, () => answered(undefined)) : request.bytes().then(answered);

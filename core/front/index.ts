@@ -4,6 +4,7 @@ import { startBunFront } from "./bun.ts";
 import type { Front, FrontOptions, Site } from "./front.ts";
 import { startUwsFront } from "./uws.ts";
 
+export { addressBytes } from "./addresses.ts";
 export * from "./front.ts";
 export { FrontError } from "./uws.ts";
 

@@ -8,6 +8,7 @@
 
 import { dlopen, FFIType, ptr } from "bun:ffi";
 import { isIPv6 } from "node:net";
+import { addressBytes } from "../../core/front/index.ts";
 
 const [AF_INET, AF_INET6] = [2, 10];
 const [SOCK_STREAM, SOCK_CLOEXEC] = [1, 0x80000];
@@ -100,15 +101,8 @@ function socketAddress(address: string, port: number): Buffer {
   const bytes = Buffer.alloc(isV6 ? 28 : 16);
   bytes.writeUInt16LE(isV6 ? AF_INET6 : AF_INET, 0);
   bytes.writeUInt16BE(port, 2);
-  bytes.set(isV6 ? v6Bytes(address) : address.split(".").map(Number), isV6 ? 8 : 4);
+  bytes.set(addressBytes(address), isV6 ? 8 : 4);
   return bytes;
-}
-
-function v6Bytes(address: string): number[] {
-  const [front = "", back = ""] = new URL(`http://[${address}]`).hostname.slice(1, -1).split("::");
-  const [head, tail] = [front, back].map((text) => (text === "" ? [] : text.split(":").map((word) => parseInt(word, 16))));
-  const words = [...head!, ...Array.from({ length: 8 - head!.length - tail!.length }, () => 0), ...tail!];
-  return words.flatMap((word) => [word >> 8, word & 0xff]);
 }
 
 const { i32, u32, ptr: pointer } = FFIType;
