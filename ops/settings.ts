@@ -141,10 +141,10 @@ export const SETTINGS: { readonly [Name in keyof Settings]: Setting<Settings[Nam
   batchBytesMax: {
     option: "batch-bytes-max",
     variable: "FANGXING_BATCH_BYTES_MAX",
-    initial: "33554432",
-    meaning: "largest body of a delivery, in bytes",
-    form: "a number from 1024 to 536870912",
-    read: integer(1024, 536_870_912),
+    initial: "4294967296",
+    meaning: "largest body of a delivery, in bytes, packed and unpacked",
+    form: "a number from 1024 to 1099511627776",
+    read: integer(1024, 2 ** 40),
   },
   now: {
     option: "now",

@@ -14,7 +14,9 @@ import { applyBatch, createTurns, reevaluateAll, type ApplierParts } from "../co
 import { readBatch, type Feed } from "../core/ingest/batch.ts";
 import { USUAL_LIMITS } from "../core/ingest/blastRadius.ts";
 import type { InboxRow } from "../core/ingest/facts.ts";
+import { createHl7Reader } from "../core/ingest/hl7.ts";
 import { openInbox, type BatchHeader, type Inbox } from "../core/ingest/inbox.ts";
+import type { ReadRow, TestRow } from "../core/ingest/rows.ts";
 import { beijingPack, beijingPackText, createEvaluator, parsePack, type Evaluator } from "../core/policy/index.ts";
 import { dataFolder, prepareFolder } from "../ops/dataFolder.ts";
 import { awaitRedis, ownServerCommand, ownSocket, redisBinary } from "../ops/redis.ts";
@@ -66,6 +68,16 @@ export function inboxRows(feed: Feed, rows: readonly object[], source = "source-
   const { rows: read, refused } = readBatch(feed, format, text, { keyring, source, now, isHistory });
   if (refused.length > 0) throw new Error(`the test's own row was refused: ${JSON.stringify(refused)}`);
   return read;
+}
+
+/** What the feed gets of an HL7 file. */
+export function readHl7Rows(text: string): { rows: ReadRow<TestRow>[]; ignored: number } {
+  const rows: ReadRow<TestRow>[] = [];
+  let ignored = 0;
+  const reader = createHl7Reader({ take: (read) => rows.push(read as ReadRow<TestRow>), ignore: (count) => (ignored += count) });
+  reader.write(new TextEncoder().encode(text));
+  reader.end();
+  return { rows, ignored };
 }
 
 /** A published list with one high-risk area in each of these places. */

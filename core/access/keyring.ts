@@ -2,6 +2,7 @@
 // Promises: one canonical text gives one key under one secret; without the secret keys can't be walked through.
 // Not here: canonical spelling (domain).
 
+import { createHmac } from "node:crypto";
 import { IDENTITY_BYTES, IDENTITY_PREFIXES, identityPrefixAt, KEY_BYTES, markSubject, type Document, type DocumentKey, type FactKey, type PhoneKey } from "../domain/index.ts";
 import { createMac } from "./mac.ts";
 import { createSipHash, SIPHASH_BYTES } from "./siphash.ts";
@@ -15,6 +16,14 @@ export interface Keyring {
   factKey(source: string, factId: string): FactKey;
   /** Tells two deliveries apart; keyed, so that a short body can't be guessed from it. */
   bodyHash(body: Uint8Array): string;
+  /** The same of a body that comes in pieces. */
+  bodyHasher(): BodyHasher;
+}
+
+/** Takes a body piece by piece; `digest` is asked once. */
+export interface BodyHasher {
+  update(piece: Uint8Array): void;
+  digest(): string;
 }
 
 /**
@@ -49,6 +58,10 @@ export function createKeyring(secret: Uint8Array): Keyring {
     },
     factKey: (source, factId) => factMac(`${source}|${factId}`).subarray(0, KEY_BYTES) as FactKey,
     bodyHash: (body) => Buffer.from(bodyMac(body).subarray(0, KEY_BYTES)).toString("hex"),
+    bodyHasher() {
+      const mac = createHmac("sha256", secret).update("b");
+      return { update: (piece) => mac.update(piece), digest: () => mac.digest().subarray(0, KEY_BYTES).toString("hex") };
+    },
   };
 }
 

@@ -47,11 +47,11 @@ export function verifyRequest(request: SignedRequest, registry: Registry, clock:
 }
 
 /** What to answer when bodyMatches says no. */
-export const DIGEST_FAULT = "Content-Digest must be the sha-256 of the body (RFC 9530)";
+export const DIGEST_FAULT = "Content-Digest must be the sha-256 of the body as it is sent (RFC 9530)";
 
 /** Whether a delivery's body is the one that was signed: its sha-256 stands in Content-Digest (RFC 9530). */
-export function bodyMatches(headers: Record<string, string>, body: Uint8Array): boolean {
-  return headers["content-digest"] === contentDigest(body);
+export function bodyMatches(headers: Record<string, string>, sha256: Uint8Array): boolean {
+  return headers["content-digest"] === digestText(sha256);
 }
 
 interface ReadSignature {
@@ -116,5 +116,9 @@ export async function signRequest(
 }
 
 function contentDigest(body: Uint8Array): string {
-  return `sha-256=:${createHash("sha256").update(body).digest("base64")}:`;
+  return digestText(createHash("sha256").update(body).digest());
+}
+
+function digestText(sha256: Uint8Array): string {
+  return `sha-256=:${Buffer.from(sha256).toString("base64")}:`;
 }

@@ -3,8 +3,9 @@
 import { existsSync, readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { readHl7Rows } from "../../test/ingestSupport.ts";
 import type { Refusal, TestResult } from "../domain/index.ts";
-import { readHl7, readHl7Rows } from "./hl7.ts";
+import { readHl7 } from "./hl7.ts";
 import { differsInCheckDigit, loincCheckDigitHolds, sarsCov2Codes, virusTestKind, whyNoVirusTest } from "./loinc.ts";
 import type { TestRow } from "./rows.ts";
 
@@ -112,6 +113,7 @@ test("a whole message becomes a whole row", () => {
     rows: [
       {
         line: 4,
+        revisionFrom: "MSH-7",
         row: {
           factId: "F1/1",
           document: { type: "resident-id", number },

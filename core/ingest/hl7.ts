@@ -7,7 +7,9 @@
 
 import { bindsFrom, isRefusal, mayHoldNumber, parseMoment, type Refusal, type TestResult } from "../domain/index.ts";
 import { differsInCheckDigit, isLoincShaped, loincCheckDigitHolds, virusTestKind, whyNoVirusTest } from "./loinc.ts";
-import type { ReadRow, TestRow } from "./rows.ts";
+import { BodyError } from "./body.ts";
+import type { FormatReader, ReadRow, RowSink, TestRow } from "./rows.ts";
+import { createLineReader, createUtf8Reader } from "./text.ts";
 
 type DocumentRow = NonNullable<TestRow["document"]>;
 
@@ -35,30 +37,50 @@ export interface Hl7Reading {
 
 /** Every OBX of a SARS-CoV-2 test, in the order of the file, whether it can become a row or not. */
 export function readHl7(text: string): Hl7Reading[] {
-  return readMessages(text).messages.flatMap(readingsOf);
+  const readings: Hl7Reading[] = [];
+  const cutter = createMessageCutter((message) => readings.push(...readingsOf(message)));
+  const lines = createLineReader(cutter.line);
+  lines.write(text);
+  lines.end();
+  cutter.end();
+  return readings;
 }
 
-/**
- * The rows of a file for the feed. A message that is no ORU^R01 is refused once, as a whole.
- * @returns rows and refusals by line; `ignored` counts the OBX that are no SARS-CoV-2 tests.
- */
-export function readHl7Rows(text: string): { rows: ReadRow<TestRow>[]; ignored: number } {
-  const { messages, strays } = readMessages(text);
-  if (messages.length === 0) return { rows: [{ line: 1, refusal: { field: "MSH", reason: "the file holds no message: no line begins with MSH" } }], ignored: 0 };
-  const rows: ReadRow<TestRow>[] = strays;
-  let ignored = 0;
-  for (const message of messages) {
-    if (message.fault) {
-      rows.push({ line: message.msh.line, refusal: message.fault });
-      continue;
-    }
-    const readings = readingsOf(message);
-    for (const group of message.groups) ignored += group.results.length;
-    ignored -= readings.length;
-    for (const { line, row } of readings) rows.push(isRefusal(row) ? { line, refusal: row } : { line, row });
-  }
-  rows.sort((a, b) => a.line - b.line);
-  return { rows, ignored };
+/** Reads a file for the feed, message by message: of each a row for every SARS-CoV-2 test. A message that is no ORU^R01 is refused once, as a whole. */
+export function createHl7Reader(sink: RowSink): FormatReader {
+  let messages = 0;
+  /** Lines before the first message; what is no HL7 at all is refused once. */
+  let before: ReadRow[] | undefined = [];
+  const release = (): void => {
+    before?.forEach((read) => sink.take(read));
+    before = undefined;
+  };
+  const cutter = createMessageCutter(
+    (message, strays) => {
+      messages++;
+      release();
+      if (message.fault) return [{ line: message.msh.line, refusal: message.fault }, ...strays].forEach((read) => sink.take(read));
+      const readings = readingsOf(message);
+      sink.ignore(message.groups.reduce((sum, group) => sum + group.results.length, 0) - readings.length);
+      const rows = readings.map(({ line, row }): ReadRow => (isRefusal(row) ? { line, refusal: row } : { line, row, revisionFrom: "MSH-7" }));
+      [...rows, ...strays].sort((a, b) => a.line - b.line).forEach((read) => sink.take(read));
+    },
+    (stray) => {
+      if (before?.push(stray) === STRAYS_MAX) release();
+      else if (!before) sink.take(stray);
+    },
+  );
+  const utf8 = createUtf8Reader();
+  const lines = createLineReader(cutter.line);
+  return {
+    write: (piece) => lines.write(utf8.write(piece)),
+    end() {
+      lines.write(utf8.end());
+      lines.end();
+      cutter.end();
+      if (messages === 0) sink.take({ line: 1, refusal: { field: "MSH", reason: "the file holds no message: no line begins with MSH" } });
+    },
+  };
 }
 
 // --- A message becomes readings ---
@@ -263,30 +285,48 @@ interface Message {
 const BATCH = new Set(["FHS", "BHS", "BTS", "FTS"]);
 const READ = new Set(["PID", "OBR", "OBX", "SPM"]);
 
-/** Cuts a file into messages; lines that belong to none, or are no segment, come back as refusals. */
-function readMessages(text: string): { messages: Message[]; strays: ReadRow<TestRow>[] } {
-  const messages: Message[] = [];
-  const strays: ReadRow<TestRow>[] = [];
+/** Lines before the first message that are kept until it is known whether there is one. */
+const STRAYS_MAX = 1000;
+/** What one message may hold: it is in memory as a whole. */
+const MESSAGE_CHARS_MAX = 2 ** 24;
+
+/**
+ * Cuts a file into messages, line by line.
+ * @param onMessage gets each message, when it is whole, with refusals of lines in it that are no segment.
+ * @param onStray gets refusals of lines that belong to no message.
+ */
+function createMessageCutter(onMessage: (message: Message, strays: readonly ReadRow[]) => void, onStray: (stray: ReadRow) => void = () => undefined): { line(content: string, line: number): void; end(): void } {
   let message: Message | null = null;
+  let strays: ReadRow[] = [];
+  let chars = 0;
+  let messages = 0;
   let pid: Segment | null = null;
   let group: Group | null = null;
-  const lines = text.replace(/^\uFEFF/, "").split(/\r\n|\r|\n/);
-  for (const [index, content] of lines.entries()) {
-    if (content.trim() === "") continue;
-    const line = index + 1;
+  const close = (): void => {
+    if (message) onMessage(message, strays);
+    [message, pid, group, strays, chars] = [null, null, null, [], 0];
+  };
+  const line = (content: string, line: number): void => {
+    if (content.trim() === "") return;
     const name = /^[A-Z][A-Z0-9]{2}(?![A-Za-z0-9])/.exec(content)?.[0];
-    const refuse = (field: string, reason: string) => strays.push({ line, refusal: { field, reason } });
+    const refuse = (field: string, reason: string): void => {
+      const stray: ReadRow = { line, refusal: { field, reason } };
+      if (message) strays.push(stray);
+      else onStray(stray);
+    };
+    if (message && (chars += content.length) > MESSAGE_CHARS_MAX) {
+      throw new BodyError({ status: 413, title: "Message too large", detail: `the HL7 message from line ${message.msh.line} on has more than ${MESSAGE_CHARS_MAX} characters, nothing was kept: does an MSH begin each message?` });
+    }
     if (name === undefined) {
       refuse("segment", "the line is no segment of HL7");
       // A note broken in two does no harm, but this may have been a PID or OBR: what follows must not go to the one before.
       if (message && content.includes(message.msh.separators.field)) [pid, group] = [null, null];
     } else if (name === "MSH") {
-      message = openMessage(content, line, messages.length + 1);
-      messages.push(message);
-      [pid, group] = [null, null];
-    } else if (BATCH.has(name)) message = null;
+      close();
+      message = openMessage(content, line, ++messages);
+    } else if (BATCH.has(name)) close();
     else if (!message) refuse(name, "the segment stands outside a message: there is no MSH before it");
-    else if (message.fault?.field === "MSH-2") continue; // cannot be cut
+    else if (message.fault?.field === "MSH-2") return; // cannot be cut
     else if (content.length > 3 && content[3] !== message.msh.separators.field) {
       refuse(name, "the segment has another separator than MSH-1");
       [pid, group] = [null, null];
@@ -301,8 +341,8 @@ function readMessages(text: string): { messages: Message[]; strays: ReadRow<Test
         if (name === "OBX") group.results.push(segment);
       }
     }
-  }
-  return { messages, strays };
+  };
+  return { line, end: close };
 }
 
 function openMessage(content: string, line: number, number: number): Message {

@@ -1,8 +1,10 @@
 // The inbox: accepted batches on disk until they are applied. One LMDB environment, written by the ingest API alone.
-// Promises: what `store` has resolved for survives the loss of the process and of power; one batch id is one batch for good.
+// Promises: what `commit` has resolved for survives the loss of the process and of power; one batch id is one batch for good; of a batch that
+// was not committed nobody sees anything, and what was written of it is dropped, at the next start at the latest.
 // Not here: numbers (rows hold keys), and how far the worker has come (evidence).
 
 import { open, type Database } from "lmdb";
+import { Packr } from "msgpackr";
 import type { Feed } from "./batch.ts";
 import type { InboxRow } from "./facts.ts";
 
@@ -24,6 +26,8 @@ export interface BatchHeader {
   readonly ignored: number;
 }
 
+export type NewBatch = Omit<BatchHeader, "sequence" | "rows" | "chunks">;
+
 export interface InboxReader {
   find(name: Pick<BatchHeader, "source" | "feed" | "batch">): BatchHeader | undefined;
   header(sequence: number): BatchHeader | undefined;
@@ -34,17 +38,42 @@ export interface InboxReader {
   close(): Promise<void>;
 }
 
+/** A batch that is being read. Its rows go to the disk as they come, and belong to nobody until `commit`. */
+export interface StagedBatch {
+  readonly rows: number;
+  /** Resolves when the next rows may come: memory holds less than a chunk of them. */
+  add(rows: readonly InboxRow[]): Promise<void>;
+  /** Keeps the batch, unless one of this name is there already. Resolves with what is kept, when it is on disk. */
+  commit(batch: NewBatch): Promise<BatchHeader>;
+  /** Drops what was written; does nothing once it is committed. */
+  abort(): Promise<void>;
+}
+
 export interface Inbox extends InboxReader {
-  /** Keeps a batch, unless one of this name is there already. Resolves with what is kept, when it is on disk. */
-  store(batch: Omit<BatchHeader, "sequence" | "rows" | "chunks">, rows: readonly InboxRow[]): Promise<BatchHeader>;
+  stage(): StagedBatch;
+  /** Keeps a batch that is whole in memory: `add` and `commit` in one. */
+  store(batch: NewBatch, rows: readonly InboxRow[]): Promise<BatchHeader>;
   /** Drops the rows of an applied batch; its header stays, so that a repetition is still known. */
   finish(sequence: number): Promise<void>;
 }
 
 /** Rows a chunk: one write transaction of the worker. */
 export const CHUNK_ROWS = 1000;
+/** Chunks removed in one transaction, so that dropping a large batch doesn't hold up others. */
+const DROP_CHUNKS = 100;
 
 const MAP_BYTES = 256 * 2 ** 30;
+
+/** A header on disk. `rowsAt`: where its rows lie; absent where they lie under its own number, as those of older versions do. */
+type KeptHeader = BatchHeader & { readonly rowsAt?: number };
+
+/** Where the numbers of stages go on; numbers of stages begin behind it. */
+const LAST_STAGE = 0;
+/** Stages are numbered from here: older batches have their rows under their own numbers, which are smaller. */
+const FIRST_STAGE = 2 ** 40;
+
+/** The names of fields are written once a chunk, not once a row: half the bytes. Any MessagePack reader of this library reads what older versions wrote. */
+const packr = new Packr({ useRecords: true });
 
 export function openInbox(folder: string): Inbox {
   return createInbox(folder, false);
@@ -57,54 +86,130 @@ export function openInboxReader(folder: string): InboxReader {
 function createInbox(folder: string, readOnly: boolean): Inbox {
   const root = open({ path: folder, readOnly, mapSize: MAP_BYTES, maxReaders: 256 });
   const names = root.openDB<number, string>({ name: "names", encoding: "json" });
-  const headers = root.openDB<BatchHeader, number>({ name: "headers", encoding: "msgpack" });
-  const rowsDb: Database<readonly InboxRow[], [number, number]> = root.openDB({ name: "rows", encoding: "msgpack" });
+  const headers = root.openDB<KeptHeader, number>({ name: "headers", encoding: "msgpack" });
+  const rowsDb: Database<Uint8Array, [number, number]> = root.openDB({ name: "rows", encoding: "binary" });
   const pending = root.openDB<boolean, number>({ name: "pending", encoding: "json" });
+  // Read by the writer alone; a reader of a folder that an older version made has none.
+  const stages = readOnly ? undefined : root.openDB<number, number>({ name: "stages", encoding: "json" });
 
   const nameOf = ({ source, feed, batch }: Pick<BatchHeader, "source" | "feed" | "batch">): string => `${source}\n${feed}\n${batch}`;
-  const find = (name: Pick<BatchHeader, "source" | "feed" | "batch">): BatchHeader | undefined => {
+  const told = (kept: KeptHeader | undefined): BatchHeader | undefined => {
+    if (kept?.rowsAt === undefined) return kept;
+    const { rowsAt: _, ...header } = kept;
+    return header;
+  };
+  const find = (name: Pick<BatchHeader, "source" | "feed" | "batch">): KeptHeader | undefined => {
     const sequence = names.get(nameOf(name));
     return sequence === undefined ? undefined : headers.get(sequence);
   };
+  const keptHeader = (sequence: number): KeptHeader | undefined => {
+    const known = headers.get(sequence);
+    if (known) return known;
+    // A job may be here before this process has looked at the file anew.
+    root.resetReadTxn();
+    return headers.get(sequence);
+  };
+
+  /** Removes the chunks under one number, and then its mark. */
+  const drop = async (rowsAt: number): Promise<void> => {
+    for (;;) {
+      const keys = [...rowsDb.getKeys({ start: [rowsAt, 0], end: [rowsAt + 1, 0], limit: DROP_CHUNKS })];
+      await root.transaction(() => {
+        for (const key of keys) rowsDb.removeSync(key);
+        if (keys.length < DROP_CHUNKS) stages!.removeSync(rowsAt);
+      });
+      if (keys.length < DROP_CHUNKS) return;
+    }
+  };
+
+  let lastStage = stages?.get(LAST_STAGE) ?? FIRST_STAGE;
+  // Whoever was writing these is gone.
+  const left = [...(stages?.getKeys({ start: LAST_STAGE + 1 }) ?? [])];
+  const swept = Promise.all(left.map(drop));
+
+  const stage = (): StagedBatch => {
+    const rowsAt = ++lastStage;
+    let held: InboxRow[] = [];
+    let chunks = 0;
+    let rows = 0;
+    let isCommitted = false;
+    const keepHeld = async (): Promise<void> => {
+      const [key, bytes] = [[rowsAt, chunks++] as [number, number], packr.pack(held)];
+      held = [];
+      if (chunks > 1) await rowsDb.put(key, bytes);
+      else
+        await root.transaction(() => {
+          stages!.putSync(LAST_STAGE, lastStage);
+          stages!.putSync(rowsAt, 1);
+          rowsDb.putSync(key, bytes);
+        });
+    };
+    const staged: StagedBatch = {
+      get rows() {
+        return rows;
+      },
+      async add(more) {
+        rows += more.length;
+        for (const row of more) {
+          if (held.length === CHUNK_ROWS) await keepHeld();
+          held.push(row);
+        }
+      },
+      async commit(batch) {
+        const header = await root.transaction(() => {
+          const known = find(batch);
+          if (known) return known;
+          const sequence = 1 + ([...headers.getKeys({ reverse: true, limit: 1 })][0] ?? 0);
+          if (held.length > 0) rowsDb.putSync([rowsAt, chunks++], packr.pack(held));
+          const stored: KeptHeader = { ...batch, sequence, rows, chunks, rowsAt };
+          headers.putSync(sequence, stored);
+          names.putSync(nameOf(batch), sequence);
+          pending.putSync(sequence, true);
+          // The number is used up, also after a restart: rows that are gone must never be found under it again.
+          stages!.putSync(LAST_STAGE, lastStage);
+          stages!.removeSync(rowsAt);
+          return stored;
+        });
+        if (header.rowsAt === rowsAt) isCommitted = true;
+        else await staged.abort();
+        await root.flushed;
+        return told(header)!;
+      },
+      async abort() {
+        held = [];
+        if (chunks > 0 && !isCommitted) await drop(rowsAt);
+      },
+    };
+    return staged;
+  };
 
   return {
-    find,
-    header(sequence) {
-      const known = headers.get(sequence);
-      if (known) return known;
-      // A job may be here before this process has looked at the file anew.
-      root.resetReadTxn();
-      return headers.get(sequence);
-    },
+    find: (name) => told(find(name)),
+    header: (sequence) => told(keptHeader(sequence)),
     chunk(sequence, index) {
-      const rows = rowsDb.get([sequence, index]);
+      const rowsAt = keptHeader(sequence)?.rowsAt ?? sequence;
+      const rows = rowsDb.get([rowsAt, index]);
       if (!rows) throw new Error(`the inbox has lost chunk ${index} of batch ${sequence}`);
-      return rows;
+      return packr.unpack(rows) as InboxRow[];
     },
+    stage,
     async store(batch, rows) {
-      const header = await root.transaction(() => {
-        const known = find(batch);
-        if (known) return known;
-        const sequence = 1 + ([...headers.getKeys({ reverse: true, limit: 1 })][0] ?? 0);
-        const chunks = Math.ceil(rows.length / CHUNK_ROWS);
-        for (let i = 0; i < chunks; i++) rowsDb.putSync([sequence, i], rows.slice(i * CHUNK_ROWS, (i + 1) * CHUNK_ROWS));
-        const stored: BatchHeader = { ...batch, sequence, rows: rows.length, chunks };
-        headers.putSync(sequence, stored);
-        names.putSync(nameOf(batch), sequence);
-        pending.putSync(sequence, true);
-        return stored;
-      });
-      await root.flushed;
-      return header;
+      const staged = stage();
+      await staged.add(rows);
+      return staged.commit(batch);
     },
     pending: () => [...pending.getKeys({})],
     async finish(sequence) {
-      const chunks = headers.get(sequence)?.chunks ?? 0;
+      const rowsAt = keptHeader(sequence)?.rowsAt ?? sequence;
       await root.transaction(() => {
-        for (let i = 0; i < chunks; i++) rowsDb.removeSync([sequence, i]);
         pending.removeSync(sequence);
+        stages!.putSync(rowsAt, 1); // so that a start after a crash goes on dropping
       });
+      await drop(rowsAt);
     },
-    close: () => root.close(),
+    async close() {
+      await swept;
+      await root.close();
+    },
   };
 }

@@ -12,7 +12,7 @@ import { offsetClock, type Clock } from "../domain/index.ts";
 import { decodeEntry, entryFault, openEntryReader, type Entry, type EntryReader } from "../entry/index.ts";
 import { openEvidenceReader } from "../evidence/index.ts";
 import { beijingPackText } from "../policy/index.ts";
-import { FAULTS_MAX, LINES_MAX } from "./batch.ts";
+import { FAULTS_MAX } from "./batch.ts";
 import { USUAL_LIMITS } from "./blastRadius.ts";
 import { openInboxReader } from "./inbox.ts";
 import { startIngestServer } from "./server.ts";
@@ -339,18 +339,6 @@ describe("a delivery is refused, nothing is kept, and the next one is taken, whe
     const headers = await signRequest({ method: "POST", path: "/v1/feeds/tests/batches", batchId: "query", body: Buffer.from(GOOD) }, registry.sources[0]!, service.clock);
     const response = await fetch(`http://127.0.0.1:${service.port}/v1/feeds/tests/batches?x=1`, { method: "POST", headers, body: GOOD });
     expect((await problem(response)).status).toBe(400);
-  });
-  test("it has a line more than it may; as many as it may are read", async () => {
-    const roomy = startService({ bodyBytesMax: 1_000_000 });
-    const body = (lines: number): string => `${GOOD}${"\n".repeat(lines - 1)}`;
-    expect(await problem(await roomy.deliver({ body: body(LINES_MAX + 1) }))).toMatchObject({ status: 413, title: "Too many lines" });
-    expect((await roomy.deliver({ body: body(LINES_MAX) })).status).toBe(202);
-  });
-  test.each([["CR", "\r"], ["CR and LF", "\r\n"]])("it has a line of HL7 more than it may, each ended by %s", async (_, end) => {
-    const roomy = startService({ bodyBytesMax: 1_000_000 });
-    const deliver = (lines: number): Promise<Response> => roomy.deliver({ body: `MSH|^~\\&|||||||ORU^R01${end.repeat(lines - 1)}`, contentType: "application/hl7-v2" });
-    expect(await problem(await deliver(LINES_MAX + 1))).toMatchObject({ status: 413, title: "Too many lines" });
-    expect(await problem(await deliver(LINES_MAX))).toMatchObject({ status: 422 });
   });
   test.each([false, true])("its body is far too large (in chunks: %s)", async (chunked) => {
     const response = await service.deliver({ batch: "far", body: new Uint8Array(BODY_BYTES_MAX + 3 * 1024 * 1024), chunked });

@@ -5,7 +5,8 @@
 import { formatMs, type Clock } from "../domain/index.ts";
 import { bodyMatches, DIGEST_FAULT, problemResponse, verifyRequest, type Keyring, type Problem, type Registry, type Source } from "../access/index.ts";
 import { openEvidenceReader, type EvidenceReader } from "../evidence/index.ts";
-import { batchIdFault, contentTypesOf, FEEDS, formatOf, OPERATOR_FEEDS, isFeed, LINES_MAX, readBatch, type Feed } from "./batch.ts";
+import { batchIdFault, contentTypesOf, FEEDS, formatOf, OPERATOR_FEEDS, isFeed, openReading, type Feed } from "./batch.ts";
+import { BodyError, encodingOf, ENCODINGS, openBody, tooLarge } from "./body.ts";
 import { isGuarded } from "./guarded.ts";
 import { openInbox, type Inbox } from "./inbox.ts";
 import { openQueue, type BatchQueue, type QueueAddress } from "./queue.ts";
@@ -18,7 +19,7 @@ export interface IngestSettings {
   readonly registry: Registry;
   readonly keyring: Keyring;
   readonly clock: Clock;
-  /** Largest body taken, in bytes. */
+  /** Largest body taken, in bytes, packed and unpacked. */
   readonly bodyBytesMax: number;
   readonly log: (line: string) => void;
 }
@@ -63,7 +64,7 @@ export function startIngestServer(settings: IngestSettings): { port: number; sto
   const server = Bun.serve({
     hostname: host,
     port,
-    // The limit is kept in readBody, which tells the sender what it is.
+    // The limit is kept by openBody, which tells the sender what it is.
     maxRequestBodySize: Number.MAX_SAFE_INTEGER,
     routes: {
       "/healthz": () => new Response("ok\n"),
@@ -136,41 +137,63 @@ async function deliver(request: Request, feedName: string, desk: Desk): Promise<
     return problemResponse({ status: 415, title: "Content type not taken", detail: `the feed ${feed} takes ${contentTypesOf(feed).join(", ")}` });
   }
 
-  const body = await readBody(request, bodyBytesMax);
-  if (!body) {
-    return problemResponse({ status: 413, title: "Body too large", detail: `a batch may have ${bodyBytesMax} bytes: send it in parts, each with a batch id of its own` });
+  const encoding = encodingOf(request.headers.get("content-encoding"));
+  if (!encoding) {
+    const detail = `a body may be packed by ${ENCODINGS.join(" or ")}, once, or not at all: see the header Accept-Encoding`;
+    return problemResponse({ status: 415, title: "Content encoding not taken", detail }, { "Accept-Encoding": ENCODINGS.join(", ") });
   }
-  if (!bodyMatches(Object.fromEntries(request.headers), body)) {
-    return problemResponse({ status: 401, title: "Not signed as needed", detail: DIGEST_FAULT });
-  }
-  const text = decodeUtf8(body);
-  if (text === undefined) return problemResponse({ status: 400, title: "Bad body", detail: "the body is no UTF-8 text" });
-  if (lineCount(text) > LINES_MAX) {
-    return problemResponse({ status: 413, title: "Too many lines", detail: `a batch may have ${LINES_MAX} lines: send it in parts, each with a batch id of its own` });
-  }
+  if (Number(request.headers.get("content-length") ?? 0) > bodyBytesMax) return problemResponse(tooLarge(bodyBytesMax).problem);
 
   // A repeated batch is read as of its first arrival, so that its answer is the same; faults are answered, never kept.
-  const bodyHash = keyring.bodyHash(body);
   const known = inbox.find({ source: source.name, feed, batch });
-  if (known && known.bodyHash !== bodyHash) return problemResponse(BATCH_TAKEN);
   const receivedMs = known?.receivedMs ?? clock.nowMs();
-  const { rows, ...read } = readBatch(feed, format, text, { keyring, source: source.name, now: Math.floor(receivedMs / 1000), isHistory: source.history ?? false });
-  const { accepted, refusedCount, refused, ignored } = read;
-  // A risk list without any area has a row, the list itself; one of whose items none found its county must free nobody.
-  if (accepted === 0 && (refusedCount > 0 || (rows.length === 0 && ignored === 0))) {
-    const detail = refusedCount > 0 ? "no row could be accepted, nothing was kept: correct the rows and send them again" : "the body holds no row of this feed";
-    return problemResponse({ status: 422, title: "Nothing accepted", detail, errors: refused });
+  const reading = openReading(feed, format, { keyring, source: source.name, now: Math.floor(receivedMs / 1000), isHistory: source.history ?? false });
+  const hasher = keyring.bodyHasher();
+  const body = openBody(request.body as AsyncIterable<Uint8Array> | null, { encoding, bytesMax: bodyBytesMax, hasher });
+  // Its rows go to the disk while it is read, and belong to nobody until all of it was found to be sound.
+  const staged = inbox.stage();
+  let isKept = false;
+  try {
+    let rows = 0;
+    const keep = async (): Promise<void> => {
+      const drained = reading.drain();
+      rows += drained.length;
+      if (!known) await staged.add(drained);
+    };
+    for await (const piece of body.pieces()) {
+      reading.write(piece);
+      await keep();
+    }
+    // Before the last row is read: what wasn't signed is told nothing of its rows.
+    if (!bodyMatches(Object.fromEntries(request.headers), body.sha256())) return problemResponse({ status: 401, title: "Not signed as needed", detail: DIGEST_FAULT });
+    reading.end();
+    await keep();
+
+    const bodyHash = hasher.digest();
+    if (known && known.bodyHash !== bodyHash) return problemResponse(BATCH_TAKEN);
+    const { accepted, refusedCount, refused, ignored } = reading;
+    // A risk list without any area has a row, the list itself; one of whose items none found its county must free nobody.
+    if (accepted === 0 && (refusedCount > 0 || (rows === 0 && ignored === 0))) {
+      const detail = refusedCount > 0 ? "no row could be accepted, nothing was kept: correct the rows and send them again" : "the body holds no row of this feed";
+      return problemResponse({ status: 422, title: "Nothing accepted", detail, errors: refused });
+    }
+    const answer = { batch, accepted, refused, ...(refusedCount > refused.length ? { refusedCount } : {}), ...(ignored > 0 ? { ignored } : {}) };
+    if (known) return Response.json(answer, { status: 202 });
+    const header = await staged.commit({ source: source.name, feed, batch, bodyHash, receivedMs, accepted, refused: refusedCount, ignored });
+    isKept = true;
+    if (header.bodyHash !== bodyHash) return problemResponse(BATCH_TAKEN);
+    // Not awaited: the batch is kept, and if Redis is away now the sweep queues it later.
+    queue.add(header.sequence).then(
+      () => queuedMs.set(header.sequence, receivedMs),
+      () => undefined,
+    );
+    return Response.json(answer, { status: 202 });
+  } catch (error) {
+    if (error instanceof BodyError) return problemResponse(error.problem);
+    throw error;
+  } finally {
+    if (!isKept) await staged.abort();
   }
-  const answer = { batch, accepted, refused, ...(refusedCount > refused.length ? { refusedCount } : {}), ...(ignored > 0 ? { ignored } : {}) };
-  if (known) return Response.json(answer, { status: 202 });
-  const header = await inbox.store({ source: source.name, feed, batch, bodyHash, receivedMs, accepted, refused: refusedCount, ignored }, rows);
-  if (header.bodyHash !== bodyHash) return problemResponse(BATCH_TAKEN);
-  // Not awaited: the batch is kept, and if Redis is away now the sweep queues it later.
-  queue.add(header.sequence).then(
-    () => queuedMs.set(header.sequence, receivedMs),
-    () => undefined,
-  );
-  return Response.json(answer, { status: 202 });
 }
 
 const BATCH_TAKEN: Problem = { status: 409, title: "Batch id taken", detail: "another body was delivered under this batch id before; nothing was changed: use a new id" };
@@ -213,35 +236,6 @@ function authorise(request: Request, feed: string, { registry, clock }: Desk, ki
   const mayDeliver = source.feeds.includes(feed) || (source.feeds.includes("*") && !OPERATOR_FEEDS.includes(feed));
   if (!mayDeliver) return { status: 403, title: "Not this source's feed", detail: `the source ${source.name} may deliver to ${source.feeds.join(", ")}` };
   return source;
-}
-
-/** The body, or undefined as soon as it is larger than it may be. */
-async function readBody(request: Request, bytesMax: number): Promise<Uint8Array | undefined> {
-  if (Number(request.headers.get("content-length") ?? 0) > bytesMax) return undefined;
-  const parts: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const part of (request.body ?? []) as AsyncIterable<Uint8Array>) {
-    bytes += part.length;
-    if (bytes > bytesMax) return undefined;
-    parts.push(part);
-  }
-  return Buffer.concat(parts);
-}
-
-/** Lines end with LF, CR or both: HL7 has CR alone. */
-function lineCount(text: string): number {
-  let count = 1;
-  for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) count++;
-  for (let at = text.indexOf("\r"); at >= 0; at = text.indexOf("\r", at + 1)) if (text[at + 1] !== "\n") count++;
-  return count;
-}
-
-function decodeUtf8(body: Uint8Array): string | undefined {
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(body);
-  } catch {
-    return undefined;
-  }
 }
 
 /** Prometheus text. The queue's counts are absent while Redis is away. */

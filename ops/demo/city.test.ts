@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { isRefusal, parseDocument, parseInstant } from "../../core/domain/index.ts";
-import { readHl7Rows } from "../../core/ingest/hl7.ts";
+import { readHl7Rows } from "../../test/ingestSupport.ts";
 import { createCity, oruMessage } from "./city.ts";
 import { planCity } from "./load.ts";
 
