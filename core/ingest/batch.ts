@@ -8,6 +8,7 @@ import { PackError, parseNewPack } from "../policy/index.ts";
 import { AHEAD_S_MAX, knownSince, readRow, type InboxRow, type Intake } from "./facts.ts";
 import { BodyError } from "./body.ts";
 import { createCsvReader } from "./csv.ts";
+import { takeFhir } from "./fhir.ts";
 import { createHl7Reader } from "./hl7.ts";
 import { createMessagePackReader } from "./messagePack.ts";
 import { createJsonLinesReader } from "./ndjson.ts";
@@ -28,7 +29,7 @@ export const FAULTS_MAX = 1000;
 export const WHOLE_BYTES_MAX = 32 * 2 ** 20;
 
 type RowFormat = "ndjson" | "csv" | "msgpack";
-type Format = RowFormat | "hl7" | "publication" | "pack";
+type Format = RowFormat | "hl7" | "fhir" | "fhir-lines" | "publication" | "pack";
 
 const ROW_TYPES = { "application/x-ndjson": "ndjson", "text/csv": "csv", "application/vnd.msgpack": "msgpack", "application/msgpack": "msgpack" } as const;
 
@@ -36,7 +37,7 @@ const ROW_TYPES = { "application/x-ndjson": "ndjson", "text/csv": "csv", "applic
 const CONTENT_TYPES: Record<Feed, Readonly<Record<string, Format>>> = {
   holders: ROW_TYPES,
   trips: ROW_TYPES,
-  tests: { ...ROW_TYPES, "application/hl7-v2": "hl7", "x-application/hl7-v2+er7": "hl7" },
+  tests: { ...ROW_TYPES, "application/hl7-v2": "hl7", "x-application/hl7-v2+er7": "hl7", "application/fhir+json": "fhir", "application/fhir+ndjson": "fhir-lines" },
   "local-infections": ROW_TYPES,
   findings: ROW_TYPES,
   crossings: ROW_TYPES,
@@ -105,9 +106,9 @@ export function openReading(feed: Feed, format: Format, intake: Intake): Reading
   const sink: RowSink = {
     take(read) {
       const fault = "refusal" in read ? read.refusal : revisionAhead(read, intake);
-      if (fault) return refuse(read.line, [fault]);
+      if (fault) { refuse(read.line, [fault]); return; }
       const result = readRow(feed as RowFeed, (read as { row: unknown }).row, intake);
-      if (Array.isArray(result)) return refuse(read.line, result as readonly Refusal[]);
+      if (Array.isArray(result)) { refuse(read.line, result as readonly Refusal[]); return; }
       accepted++;
       rows.push(result as InboxRow);
     },
@@ -142,13 +143,17 @@ export function openReading(feed: Feed, format: Format, intake: Intake): Reading
 function readerOf(feed: Feed, format: Format, intake: Intake, sink: RowSink, takeWhole: (read: WholeBatch) => void): FormatReader {
   switch (format) {
     case "ndjson":
-      return createJsonLinesReader(sink.take);
+      return createJsonLinesReader((read) => sink.take(read));
     case "csv":
       return createCsvReader(feed as RowFeed, sink);
     case "msgpack":
       return createMessagePackReader(sink);
     case "hl7":
       return createHl7Reader(sink);
+    case "fhir":
+      return createWholeReader((text) => takeFhirText(text, sink));
+    case "fhir-lines":
+      return createJsonLinesReader((read) => ("row" in read ? takeFhir(read.row, read.line, sink) : sink.take(read)));
     case "publication":
       return createWholeReader((text) => takeWhole(readRiskAreas(text, intake)));
     case "pack":
@@ -189,6 +194,17 @@ function createWholeReader(read: (text: string) => void): FormatReader {
       read(parts.join(""));
     },
   };
+}
+
+function takeFhirText(text: string, sink: RowSink): void {
+  let resource: unknown;
+  try {
+    resource = JSON.parse(text);
+  } catch {
+    sink.take({ line: 1, refusal: { field: "Bundle", reason: "is no JSON: one FHIR resource is expected; several, one a line, are application/fhir+ndjson" } });
+    return;
+  }
+  takeFhir(resource, undefined, sink);
 }
 
 interface WholeBatch extends Omit<ReadCounts, "ignored"> {

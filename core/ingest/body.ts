@@ -71,7 +71,10 @@ export function openBody(source: AsyncIterable<Uint8Array> | null, { encoding, b
   }
 
   async function* unpacked(): AsyncGenerator<Uint8Array> {
-    if (encoding === "identity") return yield* sent();
+    if (encoding === "identity") {
+      yield* sent();
+      return;
+    }
     const unpack: Transform = encoding === "gzip" ? createGunzip() : createZstdDecompress({ params: { [constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_BITS } });
     pipeline(Readable.from(sent()), unpack, () => undefined); // faults come out of `unpack`
     let bytes = 0;

@@ -12,8 +12,8 @@ import { createUtf8Reader, LINE_CHARS_MAX, tooLong } from "./text.ts";
 
 const COLUMNS_MAX = 512;
 
-/** Makes a row of a record's cells, as many as the header has. */
-export type RecordReader = (cells: readonly string[], line: number) => ReadRow;
+/** Makes a row of a record's cells, as many as the header has; null: it is none of this feed. */
+export type RecordReader = (cells: readonly string[], line: number) => ReadRow | null;
 
 export function createCsvReader(feed: RowFeed, sink: RowSink): FormatReader {
   const utf8 = createUtf8Reader();
@@ -29,7 +29,11 @@ export function createCsvReader(feed: RowFeed, sink: RowSink): FormatReader {
     if (!header) {
       header = cells.map((cell) => cell.trim());
       read = (feed === "tests" ? flatTestReader(header) : undefined) ?? rowReader(header);
-    } else sink.take(countFault(cells, header, line) ?? read!(cells, line));
+      return null;
+    }
+    const row = countFault(cells, header, line) ?? read!(cells, line);
+    if (row) sink.take(row);
+    else sink.ignore(1);
     return null;
   };
   // Its stream is not used as one: what it does with a piece it does at once, and hands records to on_record.
@@ -39,10 +43,10 @@ export function createCsvReader(feed: RowFeed, sink: RowSink): FormatReader {
     relax_column_count: true,
     max_record_size: LINE_CHARS_MAX,
     skip_records_with_error: true,
-    on_record: onRecord as never,
+    on_record: onRecord,
     on_skip(error) {
       if (error?.code === "CSV_MAX_RECORD_SIZE") throw tooLong(linesBefore + 1);
-      const line = Number((error as { lines?: number } | undefined)?.lines ?? linesBefore + 1);
+      const line = (error as { lines?: number } | undefined)?.lines ?? linesBefore + 1;
       if (!header) throw headerFault("its quotes are not in pairs");
       sink.take({ line, refusal: { field: "row", reason: "has a quote in the wrong place: a cell that holds quotes stands in quotes itself, and each of its own is doubled" } });
       linesBefore = line;

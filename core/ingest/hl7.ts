@@ -1,12 +1,12 @@
 // HL7 v2 (ER7) into rows of the feed `tests`: one row for each OBX that reports a SARS-CoV-2 test (WIRE, "HL7 v2 and FHIR").
 // Promises: never throws, whatever the text; such an OBX becomes a row or a refusal that names an HL7 field, it is never dropped;
 // refusals repeat codes, never what PID holds, and nothing that may be a document number.
-// Not here: whether document, county and times hold (facts.ts), what the codes of LOINC mean (loinc.ts), MLLP and acknowledgements.
+// Not here: whether document, county and times hold (facts.ts), what codes mean (labCodes.ts), MLLP and acknowledgements.
 // The splitter is our own: a library's (@medplum/core) knows one message, not a file, and neither lines, escapes nor groups; what
 // it leaves to do is more than what it does.
 
-import { bindsFrom, isRefusal, mayHoldNumber, parseMoment, type Refusal, type TestResult } from "../domain/index.ts";
-import { differsInCheckDigit, isLoincShaped, loincCheckDigitHolds, virusTestKind, whyNoVirusTest } from "./loinc.ts";
+import { bindsFrom, isRefusal, parseMoment, type Refusal, type TestResult } from "../domain/index.ts";
+import { findVirusTest, labResult, quoteCode, whyNoResult, type LabCode } from "./labCodes.ts";
 import { BodyError } from "./body.ts";
 import type { FormatReader, ReadRow, RowSink, TestRow } from "./rows.ts";
 import { createLineReader, createUtf8Reader } from "./text.ts";
@@ -59,7 +59,10 @@ export function createHl7Reader(sink: RowSink): FormatReader {
     (message, strays) => {
       messages++;
       release();
-      if (message.fault) return [{ line: message.msh.line, refusal: message.fault }, ...strays].forEach((read) => sink.take(read));
+      if (message.fault) {
+        [{ line: message.msh.line, refusal: message.fault }, ...strays].forEach((read) => sink.take(read));
+        return;
+      }
       const readings = readingsOf(message);
       sink.ignore(message.groups.reduce((sum, group) => sum + group.results.length, 0) - readings.length);
       const rows = readings.map(({ line, row }): ReadRow => (isRefusal(row) ? { line, refusal: row } : { line, row, revisionFrom: "MSH-7" }));
@@ -167,60 +170,23 @@ function timeOf({ text, field }: Written, whenEmpty: string): { readonly iso: st
   return moment ? { iso, seconds: bindsFrom(moment) } : { field, reason: "is no time of the years 2000 to 2100" };
 }
 
-const NAMES_THE_VIRUS = /SARS-CoV-2|SARS coronavirus 2|2019-nCoV/i;
-
 /** The test that an OBX reports, or null when it reports something else (symptoms, age, influenza …). */
 function testOf(obx: Segment): { readonly code: string; readonly fault: Refusal | null } | null {
-  const [first, alternate] = [value(obx, 3), value(obx, 3, 4)];
-  const code = virusTestKind(first) === undefined && virusTestKind(alternate) !== undefined ? alternate : first;
-  const kind = virusTestKind(code);
-  if (kind !== undefined) {
-    const why = whyNoVirusTest(kind);
-    return { code, fault: why === undefined ? null : { field: "OBX-3", reason: `code ${code} ${why}` } };
-  }
-  // From here on the code is unknown. What may yet be a test of this virus is refused, so that no result gets lost in silence.
-  const name = `${value(obx, 3, 2)} ${value(obx, 3, 5)}`.trim();
-  const maybeVirus = NAMES_THE_VIRUS.test(name);
-  const isMisspelt = isLoincShaped(code) && !loincCheckDigitHolds(code) && value(obx, 3, 3) === "LN" && (maybeVirus || name === "");
-  if (isMisspelt || differsInCheckDigit(code)) return { code, fault: { field: "OBX-3", reason: `code ${code} has a wrong check digit` } };
-  if (maybeVirus) return { code, fault: { field: "OBX-3", reason: `code ${quote(code)} is named after SARS-CoV-2, but is no test of the table` } };
-  return null;
+  const coding = (at: number): LabCode => ({ code: value(obx, 3, at), name: value(obx, 3, at + 1), isLoinc: value(obx, 3, at + 2) === "LN" });
+  const test = findVirusTest([coding(1), coding(4)]);
+  return test && { code: test.code, fault: test.fault === undefined ? null : { field: "OBX-3", reason: test.fault } };
 }
-
-/** What OBX-5.1 may hold: SNOMED CT, or a plain word. */
-const WRITTEN = {
-  positive: ["260373001", "10828004", "detected", "positive", "阳性"],
-  negative: ["260415000", "260385009", "895231008" /* in a pool */, "not detected", "negative", "阴性"],
-  // A presumption is no finding, and of a pool in which the virus was detected nobody knows whose it was.
-  inconclusive: ["419984006", "720735008" /* presumptive */, "462371000124108" /* in a pool */, "42425007", "82334004", "inconclusive", "可疑"],
-  invalid: ["455371000124106", "125154007" /* specimen unsatisfactory */, "invalid", "无效"],
-} satisfies Record<TestResult, string[]>;
-const RESULTS = new Map(Object.entries(WRITTEN).flatMap(([result, texts]) => texts.map((text) => [text, result as TestResult])));
-
-/** Codes about COVID-19 that senders put where a result belongs. */
-const NO_RESULT: ReadonlyMap<string, string> = new Map([
-  ["840539006", "a disease"],
-  ["840533007", "an organism"],
-  ["840544004", "a suspicion"],
-  ["840546002", "an exposure"],
-  ["840534001", "a procedure"],
-  ["840535000", "an antibody"],
-  ["840536004", "an antigen"],
-]);
 
 /** OBX-11: deleted, sent by mistake, cannot be obtained. What was reported before no longer stands. */
 const WITHDRAWN = new Set(["D", "W", "X"]);
 
 function outcomeOf(obx: Segment, status: string): TestResult | Refusal {
   if (WITHDRAWN.has(status)) return "invalid";
-  if (status !== "" && status !== "F" && status !== "C") return { field: "OBX-11", reason: `status ${quote(status)} is not final` };
+  if (status !== "" && status !== "F" && status !== "C") return { field: "OBX-11", reason: `status ${quoteCode(status)} is not final` };
   if (obx.fields[5]?.includes(obx.separators.repetition)) return { field: "OBX-5", reason: "holds several values" };
   const code = value(obx, 5);
   if (code === "") return { field: "OBX-5", reason: "is empty" };
-  const kind = NO_RESULT.get(code);
-  return (
-    RESULTS.get(code.toLowerCase()) ?? { field: "OBX-5", reason: kind ? `${code} is ${kind}, not a result` : `${quote(code)} is no result known here` }
-  );
+  return labResult(code) ?? { field: "OBX-5", reason: whyNoResult(code) };
 }
 
 /** The first identifier of PID-3 that the service knows. */
@@ -241,11 +207,6 @@ function documentOf(pid: Segment | null): DocumentRow | Refusal {
     seen.add(/^[A-Z]{1,5}$/.test(type) ? type : "one without a known type");
   }
   return { field: "PID-3", reason: `holds neither NNCHN nor PPN, but ${[...seen].join(", ").slice(0, 64) || "nothing"}` };
-}
-
-/** A text of the message for a refusal: short, and only when it has the looks of a code. */
-function quote(text: string): string {
-  return mayHoldNumber(text) || !/^[\w.^+-]+$/.test(text) ? "(not repeated here)" : `"${text.slice(0, 64)}"`;
 }
 
 // --- A file becomes messages ---
@@ -295,7 +256,7 @@ const MESSAGE_CHARS_MAX = 2 ** 24;
  * @param onMessage gets each message, when it is whole, with refusals of lines in it that are no segment.
  * @param onStray gets refusals of lines that belong to no message.
  */
-function createMessageCutter(onMessage: (message: Message, strays: readonly ReadRow[]) => void, onStray: (stray: ReadRow) => void = () => undefined): { line(content: string, line: number): void; end(): void } {
+function createMessageCutter(onMessage: (message: Message, strays: readonly ReadRow[]) => void, onStray: (stray: ReadRow) => void = () => undefined): { readonly line: (content: string, line: number) => void; readonly end: () => void } {
   let message: Message | null = null;
   let strays: ReadRow[] = [];
   let chars = 0;
@@ -354,7 +315,7 @@ function openMessage(content: string, line: number, number: number): Message {
   const msh: Segment = { line, fields: isUsable ? ["MSH", field!, ...content.slice(4).split(field!)] : [], separators };
   if (!isUsable) return { number, msh, groups: [], fault: { field: "MSH-2", reason: "must hold four different separators after that of MSH-1, as in |^~\\&" } };
   const type = `${value(msh, 9)}^${value(msh, 9, 2)}`;
-  return { number, msh, groups: [], fault: type === "ORU^R01" ? null : { field: "MSH-9", reason: `only ORU^R01 is read, not ${quote(type)}` } };
+  return { number, msh, groups: [], fault: type === "ORU^R01" ? null : { field: "MSH-9", reason: `only ORU^R01 is read, not ${quoteCode(type)}` } };
 }
 
 /** A component of the first repetition of a field, with escapes undone; "" when there is none. */

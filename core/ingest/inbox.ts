@@ -94,8 +94,9 @@ function createInbox(folder: string, readOnly: boolean): Inbox {
 
   const nameOf = ({ source, feed, batch }: Pick<BatchHeader, "source" | "feed" | "batch">): string => `${source}\n${feed}\n${batch}`;
   const told = (kept: KeptHeader | undefined): BatchHeader | undefined => {
-    if (kept?.rowsAt === undefined) return kept;
-    const { rowsAt: _, ...header } = kept;
+    if (!kept) return undefined;
+    const header: BatchHeader & { rowsAt?: number } = { ...kept };
+    delete header.rowsAt;
     return header;
   };
   const find = (name: Pick<BatchHeader, "source" | "feed" | "batch">): KeptHeader | undefined => {

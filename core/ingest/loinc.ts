@@ -49,6 +49,20 @@ export function virusTestKind(code: string): LoincKind | undefined {
   return sarsCov2Codes().get(code);
 }
 
+let kits: ReadonlyMap<string, string> | undefined;
+
+/** The code of a test kit, by its model's or kit's name in CDC's LIVD table; undefined when the table doesn't hold it, or names several codes, or one that is no test of the table. */
+export function virusTestOfKit(name: string): string | undefined {
+  kits ??= new Map(
+    readFileSync(new URL("./livd.csv", import.meta.url), "utf8")
+      .trim()
+      .split("\n")
+      .slice(1)
+      .map((row) => [row.slice(row.indexOf(",") + 1), row.slice(0, row.indexOf(","))]),
+  );
+  return kits.get(name.replace(/\s+/g, " ").replace(/\*$/, "").trim().toLowerCase());
+}
+
 /** Why a code of this kind gives no result, or undefined when it does. */
 export function whyNoVirusTest(kind: LoincKind): string | undefined {
   return Object.hasOwn(NO_TEST, kind) ? NO_TEST[kind as keyof typeof NO_TEST] : undefined;

@@ -28,9 +28,9 @@ export function createMessagePackReader(sink: RowSink): FormatReader {
     if (first >= 0x90 && first <= 0x9f) return ((promised = first & 0x0f), 1);
     const [size] = first === 0xdc ? [2] : first === 0xdd ? [4] : [0];
     if (size === 0) return 0;
-    if (bytes.length <= size!) return undefined;
-    promised = bytes.readUIntBE(1, size!);
-    return 1 + size!;
+    if (bytes.length <= size) return undefined;
+    promised = bytes.readUIntBE(1, size);
+    return 1 + size;
   };
 
   return {

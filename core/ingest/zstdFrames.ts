@@ -55,7 +55,7 @@ export function createZstdFrames(): ZstdFrames {
       const isLast = (header & 1) === 1;
       const isRepeatedByte = ((header >> 1) & 3) === 1;
       skip = isRepeatedByte ? 1 : header >> 3;
-      if (!isLast) return expect("block", 3);
+      if (!isLast) { expect("block", 3); return; }
       if (hasChecksum) skip += 4;
       frames++;
       expect("frame", FIRST_BYTES);
