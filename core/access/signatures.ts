@@ -93,30 +93,27 @@ function baseOf({ method, path, headers }: SignedRequest, components: readonly s
   }
 }
 
-/** The headers that sign a request. With `batchId` and body it is a delivery. */
+/** The headers that sign a request. With `batchId` and body, or the sha-256 of a body that is streamed, it is a delivery. */
 export async function signRequest(
-  request: { method: string; path: string; batchId?: string; body?: Uint8Array },
+  request: { method: string; path: string; batchId?: string; body?: Uint8Array; sha256?: Uint8Array },
   source: Pick<Source, "name" | "secret">,
   clock: Clock,
 ): Promise<Record<string, string>> {
   const headers: Record<string, string> = { Source: source.name };
   if (request.batchId !== undefined) headers["Batch-Id"] = request.batchId;
-  if (request.body) headers["Content-Digest"] = contentDigest(request.body);
+  const sha256 = request.sha256 ?? (request.body && createHash("sha256").update(request.body).digest());
+  if (sha256) headers["Content-Digest"] = digestText(sha256);
   const secret = Buffer.from(source.secret, "base64");
   const signed = await httpbis.signMessage(
     {
       key: { id: source.name, alg: "hmac-sha256", sign: (data: Buffer) => Promise.resolve(createHmac("sha256", secret).update(data).digest()) },
-      fields: request.body ? DELIVERY_FIELDS : QUESTION_FIELDS,
+      fields: sha256 ? DELIVERY_FIELDS : QUESTION_FIELDS,
       params: ["created", "nonce", "keyid", "alg"],
       paramValues: { created: new Date(clock.nowMs()), nonce: randomBytes(16).toString("base64url") },
     },
     { method: request.method, url: `http://service${request.path}`, headers },
   );
   return signed.headers;
-}
-
-function contentDigest(body: Uint8Array): string {
-  return digestText(createHash("sha256").update(body).digest());
 }
 
 function digestText(sha256: Uint8Array): string {

@@ -21,6 +21,7 @@ export function createCsvReader(feed: RowFeed, sink: RowSink): FormatReader {
   let read: RecordReader | undefined;
   /** Lines that ended before the record at hand. */
   let linesBefore = 0;
+  let skippedLine = 0;
 
   const onRecord = (cells: readonly string[], { lines }: { readonly lines: number }): null => {
     const line = linesBefore + 1;
@@ -48,6 +49,8 @@ export function createCsvReader(feed: RowFeed, sink: RowSink): FormatReader {
       if (error?.code === "CSV_MAX_RECORD_SIZE") throw tooLong(linesBefore + 1);
       const line = (error as { lines?: number } | undefined)?.lines ?? linesBefore + 1;
       if (!header) throw headerFault("its quotes are not in pairs");
+      if (line === skippedLine) return; // one record may have several
+      skippedLine = line;
       sink.take({ line, refusal: { field: "row", reason: "has a quote in the wrong place: a cell that holds quotes stands in quotes itself, and each of its own is doubled" } });
       linesBefore = line;
     },
@@ -75,7 +78,8 @@ function headerFault(why: string): BodyError {
 
 function countFault(cells: readonly string[], header: readonly string[], line: number): ReadRow | undefined {
   if (cells.length === header.length) return undefined;
-  const field = repeatableName(header[Math.min(cells.length, header.length - 1)]!);
+  const name = header[Math.min(cells.length, header.length - 1)]!;
+  const field = NAME.test(name) ? name : repeatableName(name);
   return { line, refusal: { field, reason: `is where the line goes wrong: it has ${cells.length} columns, the header ${header.length}; a cell that holds a comma must stand in quotes` } };
 }
 

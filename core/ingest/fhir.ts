@@ -128,7 +128,7 @@ function statusOf(observation: Json, report: Json | undefined): "first" | "corre
 }
 
 function valueOf(part: Json): { readonly element: string; readonly value: unknown } | undefined {
-  const element = Object.keys(part).find((key) => /^value[A-Z]/.test(key));
+  const element = Object.keys(part).find((key) => /^value[A-Z]/.test(key) && part[key] !== undefined && part[key] !== null);
   return element === undefined ? undefined : { element, value: part[element] };
 }
 
