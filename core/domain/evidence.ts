@@ -161,6 +161,15 @@ export interface Residence extends FactBase {
 export const CLEARABLE = ["popup-1", "popup-3", "popup-5", "unconfirmed"] as const;
 export type Clearable = (typeof CLEARABLE)[number];
 
+/** One dose of a vaccine. No rule asks for it yet. */
+export interface Vaccination extends FactBase {
+  readonly kind: "vaccination";
+  readonly at: Instant;
+  /** Which one of the holder's, counted from 1. */
+  readonly dose: number;
+  readonly product: string;
+}
+
 /** A named authority ends what was raised before. */
 export interface Clearance extends FactBase {
   readonly kind: "clearance";
@@ -200,6 +209,7 @@ export type Fact =
   | Declaration
   | Obligation
   | Residence
+  | Vaccination
   | Clearance
   | Refutation;
 export type FactKind = Fact["kind"];

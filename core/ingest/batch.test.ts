@@ -76,7 +76,7 @@ describe("one row a line", () => {
 describe("feeds and content types", () => {
   test("feeds are those of rows and the risk lists; other names are none", () => {
     expect([...FEEDS]).toEqual([...ROW_FEEDS, "risk-areas", "packs"]);
-    for (const name of ["", "Tests", "toString", "__proto__", "vaccinations"]) expect(isFeed(name), name).toBe(false);
+    for (const name of ["", "Tests", "toString", "__proto__", "vaccines"]) expect(isFeed(name), name).toBe(false);
     expect(FEEDS.every(isFeed)).toBe(true);
   });
   test.each(FEEDS)("%s takes the types that it names, whatever their case and parameters", (feed) => {

@@ -49,6 +49,7 @@ const CONTENT_TYPES: Record<Feed, Readonly<Record<string, Format>>> = {
   obligations: ROW_TYPES,
   screenings: ROW_TYPES,
   residences: ROW_TYPES,
+  vaccinations: ROW_TYPES,
   clearances: ROW_TYPES,
   refutations: ROW_TYPES,
   decisions: ROW_TYPES,

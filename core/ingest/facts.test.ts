@@ -28,6 +28,7 @@ const ROWS = {
   declarations: { factId: "declaration-1", document: document(1), at: "2022-06-08T10:00:00+08:00" },
   obligations: { factId: "obligation-1", document: document(1), kind: "courier", at: "2022-06-01T00:00:00+08:00", everyDays: 7, to: "2022-07-01T00:00:00+08:00" },
   residences: { factId: "residence-1", document: document(1), county: "110105", from: "2020-01-01T00:00:00+08:00", to: "2022-07-01T00:00:00+08:00" },
+  vaccinations: { factId: "vaccination-1", document: document(1), dose: 2, product: "Vaccine A", at: "2022-01-08T10:00:00+08:00" },
   clearances: { factId: "clearance-1", document: document(1), clears: "popup-3", at: "2022-06-08T10:00:00+08:00", authority: "District office", ground: "trail checked" },
   refutations: { factId: "refutation-1", matches: { phone: phone(1), county: "310101", from: "2022-06-01", to: "2022-06-05" }, at: "2022-06-08T10:00:00+08:00", authority: "District office", ground: "number kept" },
   screenings: { factId: "screening-1", county: "110105", rounds: [{ from: "2022-06-01", to: "2022-06-01" }, { from: "2022-06-03", to: "2022-06-03" }] },
@@ -107,6 +108,10 @@ describe("a sound row becomes what the inbox keeps", () => {
     expect(factRow("crossings").fact).toEqual({ ...base, kind: "crossing", at: instant("2022-06-01T14:00:00+08:00"), port: 110_113, origin: "FRA", homeSuitable: false });
     expect(factRow("purchases").fact).toEqual({ ...base, kind: "purchase", at: instant("2022-06-08T10:00:00+08:00"), drugClass: "fever", county: 110_105 });
     expect(factRow("clinic-visits").fact).toEqual({ ...base, kind: "clinic-visit", at: instant("2022-06-08T10:00:00+08:00"), symptom: "dry-cough" });
+  });
+  test("vaccinations; a dose is a whole number from 1, and the vaccine has a name", () => {
+    expect(factRow("vaccinations").fact).toEqual({ source: "source-a", revision: 1, knownFrom: NOW, kind: "vaccination", at: instant("2022-01-08T10:00:00+08:00"), dose: 2, product: "Vaccine A" });
+    for (const [field, value] of [["dose", 0], ["dose", 1.5], ["dose", "1"], ["product", " "], ["product", undefined]] as const) expect(refusals("vaccinations", { [field]: value })).toMatchObject([{ field }]);
   });
   test("crossings: a home that nobody says is unsuitable is suitable", () => {
     expect(factRow("crossings", { homeSuitable: undefined }).fact).toMatchObject({ homeSuitable: true });
@@ -412,6 +417,7 @@ describe("a fact's key", () => {
       accepted("declarations", id),
       accepted("obligations", id),
       accepted("residences", id),
+      accepted("vaccinations", id),
       accepted("clearances", id),
       accepted("refutations", id),
       accepted("screenings", id),

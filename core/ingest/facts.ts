@@ -174,6 +174,12 @@ const READERS: { [Feed in RowFeed]: (row: Row<Feed>, intake: Intake) => InboxRow
     return factRow(row, intake, from, (head) => ({ ...head, kind: "residence", county: row.county, from, until }));
   },
 
+  vaccinations(row, intake) {
+    const at = freesAt(row.at);
+    const { dose, product } = row;
+    return notAhead("at", row.at, intake) ?? factRow(row, intake, at, (head) => ({ ...head, kind: "vaccination", at, dose, product }));
+  },
+
   clearances(row, intake) {
     const at = freesAt(row.at);
     const { clears } = row;

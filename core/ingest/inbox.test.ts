@@ -124,6 +124,62 @@ describe("one name is one batch for good", () => {
   });
 });
 
+describe("a batch that is being read", () => {
+  const rows = trips(2 * CHUNK_ROWS + 10);
+  const staged = async (inbox: Inbox) => {
+    const stage = inbox.stage();
+    for (let at = 0; at < rows.length; at += 700) await stage.add(rows.slice(at, at + 700));
+    return stage;
+  };
+  test("is nobody's until it is committed, and then whole, whatever the pieces", async () => {
+    const folder = newFolder();
+    const inbox = newInbox(folder);
+    const stage = await staged(inbox);
+    const reader = tracked(openInboxReader(folder));
+    for (const view of [inbox, reader]) {
+      expect([view.pending(), view.find(batchOf()), view.header(1)]).toEqual([[], undefined, undefined]);
+      expect(() => view.chunk(1, 0)).toThrow();
+    }
+    expect(await stage.commit(batchOf())).toMatchObject({ sequence: 1, rows: rows.length, chunks: 3 });
+    expect(plain([0, 1, 2].flatMap((i) => inbox.chunk(1, i)))).toEqual(plain(rows));
+  });
+  test("gets its number when it is committed: who came later and was done earlier is before it", async () => {
+    const inbox = newInbox();
+    const slow = await staged(inbox);
+    await inbox.store(batchOf({ batch: "batch-2" }), trips(1));
+    expect((await slow.commit(batchOf())).sequence).toBe(2);
+    expect([inbox.chunk(1, 0).length, inbox.chunk(2, 2).length]).toEqual([1, 10]);
+  });
+  test("that loses its name to another one leaves nothing", async () => {
+    const inbox = newInbox();
+    const [a, b] = [await staged(inbox), await staged(inbox)];
+    const first = await a.commit(batchOf());
+    expect(await b.commit(batchOf({ bodyHash: "hash-2" }))).toEqual(first);
+    expect(inbox.chunkCount()).toBe(3);
+  });
+  test("that is given up leaves nothing, and giving up after committing changes nothing", async () => {
+    const inbox = newInbox();
+    const [a, b] = [await staged(inbox), await staged(inbox)];
+    await a.abort();
+    await b.commit(batchOf());
+    await b.abort();
+    expect([inbox.chunkCount(), inbox.chunk(1, 2).length, inbox.pending()]).toEqual([3, 10, [1]]);
+  });
+  test("when its process ends leaves nothing for the next start", async () => {
+    const folder = newFolder();
+    const first = openInbox(folder);
+    await first.store(batchOf({ batch: "batch-0" }), trips(1));
+    await staged(first);
+    expect(first.chunkCount()).toBe(3);
+    await first.close();
+    const again = newInbox(folder);
+    await eventually(() => again.chunkCount() === 1);
+    expect([again.pending(), again.chunk(1, 0).length]).toEqual([[1], 1]);
+    expect((await (await staged(again)).commit(batchOf())).sequence).toBe(2);
+    expect(again.chunk(2, 2).length).toBe(10);
+  });
+});
+
 describe("pending and finished", () => {
   test("pending are the numbers that are not finished, the oldest first, over ten too", async () => {
     const inbox = newInbox();

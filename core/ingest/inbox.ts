@@ -51,6 +51,8 @@ export interface StagedBatch {
 
 export interface Inbox extends InboxReader {
   stage(): StagedBatch;
+  /** Chunks on disk, of batches that are kept or being read. */
+  chunkCount(): number;
   /** Keeps a batch that is whole in memory: `add` and `commit` in one. */
   store(batch: NewBatch, rows: readonly InboxRow[]): Promise<BatchHeader>;
   /** Drops the rows of an applied batch; its header stays, so that a repetition is still known. */
@@ -126,7 +128,7 @@ function createInbox(folder: string, readOnly: boolean): Inbox {
   let lastStage = stages?.get(LAST_STAGE) ?? FIRST_STAGE;
   // Whoever was writing these is gone.
   const left = [...(stages?.getKeys({ start: LAST_STAGE + 1 }) ?? [])];
-  const swept = Promise.all(left.map(drop));
+  const swept = Promise.all(left.map(drop)).catch(() => undefined); // the next start tries again
 
   const stage = (): StagedBatch => {
     const rowsAt = ++lastStage;
@@ -194,6 +196,7 @@ function createInbox(folder: string, readOnly: boolean): Inbox {
       return packr.unpack(rows) as InboxRow[];
     },
     stage,
+    chunkCount: () => rowsDb.getKeysCount({}),
     async store(batch, rows) {
       const staged = stage();
       await staged.add(rows);

@@ -38,6 +38,7 @@ export const ROW_FEEDS = [
   "obligations",
   "screenings",
   "residences",
+  "vaccinations",
   "clearances",
   "refutations",
   "decisions",
@@ -123,6 +124,7 @@ const SCHEMAS = {
   declarations: z.strictObject({ factId, revision, ...subject, at: moment }),
   obligations: z.strictObject({ factId, revision, ...subject, kind: saying("must name the duty, such as the occupation"), at: moment, everyDays: z.int().min(1).max(60).optional(), to: moment.optional() }),
   residences: z.strictObject({ factId, revision, ...subject, county, from: moment, to: moment.optional() }),
+  vaccinations: z.strictObject({ factId, revision, ...subject, dose: z.int().min(1).max(20), product: saying("must name the vaccine"), at: moment }),
   clearances: z.strictObject({ factId, revision, ...subject, clears: z.enum(CLEARABLE), at: moment, authority, ground }),
   refutations: z.strictObject({
     factId,

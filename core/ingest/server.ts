@@ -192,7 +192,7 @@ async function deliver(request: Request, feedName: string, desk: Desk): Promise<
     if (error instanceof BodyError) return problemResponse(error.problem);
     throw error;
   } finally {
-    if (!isKept) await staged.abort();
+    if (!isKept) await staged.abort().catch(() => undefined); // what can't be dropped now is dropped at the next start
   }
 }
 

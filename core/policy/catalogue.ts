@@ -151,6 +151,7 @@ export const FACT_WORDS: { readonly [Kind in FactKind]: (fact: Extract<Fact, { k
     const place = placeWords(county);
     return { ...onDay(from, (day) => ({ zh: `居住地：${place.zh}，${day}起。`, en: `Home in ${place.en} from ${day}.` })), county };
   },
+  vaccination: ({ at, dose }) => onDay(at, (day) => ({ zh: `疫苗接种：${day}，第${dose}剂。`, en: `Vaccination, dose ${dose}, on ${day}.` })),
   clearance: ({ at, clears }) =>
     onDay(at, (day) => ({ zh: `有关部门解除：${CLEARABLE_NAMES[clears].zh}，${day}。`, en: `Cleared by an authority on ${day}: ${CLEARABLE_NAMES[clears].en}.` })),
   refutation: ({ at, county }) => ({ ...onDay(at, (day) => ({ zh: `行程更正：${day}确认有关行程不是您本人的。`, en: `Stays found on ${day} not to be yours.` })), county }),

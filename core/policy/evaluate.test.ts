@@ -90,6 +90,7 @@ const FACT_KINDS = Object.keys({
   declaration: 0,
   obligation: 0,
   residence: 0,
+  vaccination: 0,
   clearance: 0,
   refutation: 0,
 } satisfies Record<FactKind, 0>);
@@ -147,6 +148,7 @@ const obligations = fc
 const residences = fc
   .record({ county: fc.constantFrom(110105, 320684, 320614, 330104), from: early, length: lengthS })
   .map(({ county, from, length }): Placed<Fact> => (season) => ({ ...base, kind: "residence", county, from: season + from, until: ends(season + 10 * DAY, length) }));
+const vaccinations = soon.map((from): Placed<Fact> => (season) => ({ ...base, kind: "vaccination", at: season + from, dose: 2, product: "Vaccine A" }));
 const clearances = fc
   .record({ clears: fc.constantFrom(...CLEARABLE), at: soon })
   .map(({ clears, at }): Placed<Fact> => (season) => ({ ...base, ...named, kind: "clearance", clears, at: season + at }));
@@ -197,6 +199,7 @@ const single = fc.oneof(
   { weight: 2, arbitrary: obligations },
   { weight: 2, arbitrary: declarations },
   { weight: 2, arbitrary: clearances },
+  vaccinations,
   purchases,
   visits,
   commuting,

@@ -97,6 +97,7 @@ function byKind(facts: readonly Fact[]): FactsByKind {
     declaration: NONE,
     obligation: NONE,
     residence: NONE,
+    vaccination: NONE,
     clearance: NONE,
     refutation: NONE,
   };

@@ -33,7 +33,7 @@ const day = (date: string): number => at(`${date}T00:00:00`);
 const pack = beijingPack();
 
 /** Values that no text may repeat; the authority alone may stand in whom to turn to. */
-const TELL_TALE = { source: "TELL-source", laboratory: "TELL-laboratory", ground: "TELL-ground", subject: "TELL-subject", fact: "TELL-fact", duty: "TELL-duty", level: "TELL-level" };
+const TELL_TALE = { source: "TELL-source", laboratory: "TELL-laboratory", ground: "TELL-ground", subject: "TELL-subject", fact: "TELL-fact", duty: "TELL-duty", level: "TELL-level", product: "TELL-product" };
 const AUTHORITY = "TELL-authority";
 
 const base = { source: TELL_TALE.source, revision: 1, knownFrom: 0 };
@@ -56,6 +56,7 @@ const FACTS: { readonly [Kind in FactKind]: (change?: Change<Kind>) => Extract<F
   declaration: (change) => ({ ...base, kind: "declaration", at: at("2022-06-01T10:00:00"), ...change }),
   obligation: (change) => ({ ...base, kind: "obligation", duty: TELL_TALE.duty, at: at("2022-06-01T10:00:00"), everyDays: null, until: null, ...change }),
   residence: (change) => ({ ...base, kind: "residence", county: 110105, from: at("2022-01-01T00:00:00"), until: null, ...change }),
+  vaccination: (change) => ({ ...base, kind: "vaccination", at: at("2022-01-01T10:00:00"), dose: 1, product: TELL_TALE.product, ...change }),
   clearance: (change) => ({ ...base, kind: "clearance", clears: "popup-1", at: at("2022-06-02T10:00:00"), authority: AUTHORITY, ground: TELL_TALE.ground, ...change }),
   refutation: (change) => ({
     ...base, kind: "refutation", subject: TELL_TALE.subject, fact: TELL_TALE.fact, county: 310115, from: null, to: null, at: at("2022-06-02T10:00:00"), authority: AUTHORITY, ground: TELL_TALE.ground, ...change,
