@@ -207,15 +207,27 @@ const GAP = String.raw`[\s().\-/_]?`;
 const MOBILE = String.raw`(?<!\d)(?:(?:\+|00)?86GAP)?1GAP[3-9](?:GAP\d){9}(?!\d)`;
 const IDENTITY = String.raw`(?=(\d(?:GAP\d){16}GAP[\dX]))`;
 
+const numbersIn = (gap: string) => ({ mobile: new RegExp(MOBILE.replaceAll("GAP", gap)), identity: new RegExp(IDENTITY.replaceAll("GAP", gap), "g") });
+const NUMBERS_IN = { words: numbersIn(GAP), id: numbersIn("") };
+/** Of a mobile number. Most words have fewer: this is on the way of every row. */
+const DIGITS_MIN = 11;
+
+function digitCount(text: string): number {
+  let count = 0;
+  for (let i = 0; i < text.length; i++) if (isDigit(text.charCodeAt(i))) count++;
+  return count;
+}
+
 /**
  * Whether a text that would be kept or repeated holds what reads as a resident ID or a mainland mobile number: in words, however it is spaced; in an
  * `id` (such as a batch's, where dates and counters stand with hyphens) only when it is written in one.
  */
 export function mayHoldNumber(text: string, kind: "words" | "id" = "words"): boolean {
-  const gap = kind === "words" ? GAP : "";
   const plain = text.normalize("NFKC").toUpperCase();
-  if (new RegExp(MOBILE.replaceAll("GAP", gap)).test(plain)) return true;
-  for (const match of plain.matchAll(new RegExp(IDENTITY.replaceAll("GAP", gap), "g"))) {
+  if (digitCount(plain) < DIGITS_MIN) return false;
+  const { mobile, identity } = NUMBERS_IN[kind];
+  if (mobile.test(plain)) return true;
+  for (const match of plain.matchAll(identity)) {
     if (residentIdFault(match[1]!.replace(/[^\dX]/g, "")) === undefined) return true;
   }
   return false;
