@@ -18,7 +18,6 @@ import {
   currentCounties,
   FOREVER,
   KEY_BYTES,
-  keyOf,
   keyText,
   type AsKnown,
   type CountyCode,
@@ -30,10 +29,13 @@ import {
   type Instant,
   type Known,
   type PhoneKey,
+  type Refutation,
+  type Residence,
   type SubjectKey,
+  type Trip,
 } from "../domain/index.ts";
 import { createChangeStore, type ChangeReader, type ChangeStore } from "./changes.ts";
-import { arrivedAtOf, CONTENT_AT, decodeFact, encodeFact, encodeMoved, knownFromOf } from "./factCodec.ts";
+import { arrivedAtOf, CONTENT_AT, FACT_BYTES_MAX, decodeFact, encodeFact, encodeMoved, kindOf, knownFromOf, revisionOf } from "./factCodec.ts";
 import { copyOf, createHolderStore, endOf } from "./holders.ts";
 import { createRegionStore, type RegionReader, type RegionStore } from "./regions.ts";
 
@@ -104,8 +106,8 @@ export interface EvidenceWriter extends EvidenceReader, ChangeStore {
   readonly regions: RegionStore;
   /** Runs `change` in one write transaction and gives it the transaction's number. */
   transaction<T>(change: (sequence: number) => T): T;
-  /** @returns the subjects whose evidence this may have changed. */
-  putFact(subject: SubjectKey, factKey: FactKey, fact: Fact): SubjectKey[];
+  /** @param fact itself, or what encodeFact has made of it. @returns the subjects whose evidence this may have changed. */
+  putFact(subject: SubjectKey, factKey: FactKey, fact: Fact | Uint8Array): SubjectKey[];
   /** Makes the owners of these documents one holder. @returns its key. */
   putHolder(documents: readonly DocumentKey[], phones: readonly PhoneKey[], known: Known): HolderKey;
   putProgress(batch: number, progress: BatchProgress): void;
@@ -172,6 +174,10 @@ function createStore(folder: string, readOnly: boolean): EvidenceWriter {
     if (!before || arrivedAtOf(bytes) < arrivedAtOf(before)) facts.putSync(key, bytes);
   };
 
+  const putPlace = (index: Database<Uint8Array, Uint8Array>, subject: Uint8Array, { county }: Trip | Residence): void => {
+    for (const code of currentCounties(county)) index.putSync(countyKey(code, subject), EMPTY);
+  };
+
   /** What lies under the key of a fact, a refutation of it, concerns whomever that fact was told of. */
   const concernedBy = (key: Uint8Array): SubjectKey[] => {
     if (!refuted.doesExist(key)) return [key as SubjectKey];
@@ -213,21 +219,21 @@ function createStore(folder: string, readOnly: boolean): EvidenceWriter {
       }
     },
 
-    putFact(subject, factKey, fact) {
-      const bytes = encodeFact(fact);
-      const version = versionOf(fact.revision, bytes, subject);
+    putFact(subject, factKey, told) {
+      const bytes = told instanceof Uint8Array ? told : encodeFact(told);
+      const version = versionOf(bytes, subject);
       const known = subjects.get(factKey);
       const knownVersion = known?.subarray(KEY_BYTES);
       const isNewest = !known || Buffer.compare(version, knownVersion!) > 0;
       if (isNewest) subjects.putSync(factKey, Buffer.concat([subject, version]));
       putRevision(subject, factKey, version, bytes);
-      const index = fact.kind === "trip" ? stays : fact.kind === "residence" ? residents : undefined;
-      if (index) for (const county of currentCounties((fact as { county: CountyCode }).county)) index.putSync(countyKey(county, subject), EMPTY);
-      if (fact.kind === "refutation" && fact.subject === null) refuted.putSync(subject, EMPTY);
+      const kind = kindOf(bytes);
+      if (kind === "trip" || kind === "residence") putPlace(kind === "trip" ? stays : residents, subject, decodeFact(bytes) as Trip | Residence);
+      if (kind === "refutation" && (decodeFact(bytes) as Refutation).subject === null) refuted.putSync(subject, EMPTY);
       const other = known?.subarray(0, KEY_BYTES);
       if (!other || Buffer.compare(other, subject) === 0) return concernedBy(subject);
       // The source has said the same fact of two subjects: the lower revision's subject keeps a mark that the fact moved on, known since the higher one is.
-      if (isNewest) putRevision(other, factKey, version, encodeMoved(fact.knownFrom));
+      if (isNewest) putRevision(other, factKey, version, encodeMoved(knownFromOf(bytes)));
       else putRevision(subject, factKey, knownVersion!, encodeMoved(knownFromOf(facts.getBinary(Buffer.concat([other, factKey, knownVersion!]))!)));
       return [...concernedBy(subject), ...concernedBy(other)];
     },
@@ -279,12 +285,18 @@ function isSameFact(a: Uint8Array, b: Uint8Array): boolean {
 }
 
 /** Revision and content hash: orders the versions of one fact. Whom it is about is content, when it became known and arrived is none. */
-function versionOf(revision: number, bytes: Uint8Array, subject: Uint8Array): Uint8Array {
+function versionOf(bytes: Uint8Array, subject: Uint8Array): Uint8Array {
   const version = Buffer.allocUnsafe(12);
-  version.writeUInt32BE(revision, 0);
-  version.set(new Bun.CryptoHasher("blake2b256").update(subject).update(bytes.subarray(CONTENT_AT)).digest().subarray(0, 8), 4);
+  version.writeUInt32BE(revisionOf(bytes), 0);
+  hashed.set(subject);
+  hashed.set(bytes.subarray(CONTENT_AT), KEY_BYTES);
+  Bun.CryptoHasher.hash("blake2b256", hashed.subarray(0, KEY_BYTES + bytes.length - CONTENT_AT), digest);
+  digest.copy(version, 4, 0, 8);
   return version;
 }
+/** Where what is hashed, and its hash, lie meanwhile. */
+const hashed = new Uint8Array(KEY_BYTES + FACT_BYTES_MAX);
+const digest = Buffer.alloc(32);
 
 /** The keys of an index that belong to a county. */
 function rangeOf(county: CountyCode): { start: Uint8Array; end: Uint8Array } {

@@ -4,6 +4,7 @@
 
 import { open, type Database } from "lmdb";
 import type { Feed } from "./batch.ts";
+import { decodeChunk, encodeChunk, type StoredRow } from "./chunkCodec.ts";
 import type { InboxRow } from "./facts.ts";
 
 /** What is known of a batch from the moment it was accepted. */
@@ -28,7 +29,7 @@ export interface InboxReader {
   find(name: Pick<BatchHeader, "source" | "feed" | "batch">): BatchHeader | undefined;
   header(sequence: number): BatchHeader | undefined;
   /** @throws when it isn't there: rows that are missing must never pass for none. */
-  chunk(sequence: number, index: number): readonly InboxRow[];
+  chunk(sequence: number, index: number): readonly StoredRow[];
   /** Batches whose rows are still kept, oldest first. */
   pending(): number[];
   close(): Promise<void>;
@@ -42,7 +43,7 @@ export interface Inbox extends InboxReader {
 }
 
 /** Rows a chunk: one write transaction of the worker. */
-export const CHUNK_ROWS = 1000;
+export const CHUNK_ROWS = 4000;
 
 const MAP_BYTES = 256 * 2 ** 30;
 
@@ -58,7 +59,7 @@ function createInbox(folder: string, readOnly: boolean): Inbox {
   const root = open({ path: folder, readOnly, mapSize: MAP_BYTES, maxReaders: 256 });
   const names = root.openDB<number, string>({ name: "names", encoding: "json" });
   const headers = root.openDB<BatchHeader, number>({ name: "headers", encoding: "msgpack" });
-  const rowsDb: Database<readonly InboxRow[], [number, number]> = root.openDB({ name: "rows", encoding: "msgpack" });
+  const rowsDb: Database<Uint8Array, [number, number]> = root.openDB({ name: "rows", encoding: "binary" });
   const pending = root.openDB<boolean, number>({ name: "pending", encoding: "json" });
 
   const nameOf = ({ source, feed, batch }: Pick<BatchHeader, "source" | "feed" | "batch">): string => `${source}\n${feed}\n${batch}`;
@@ -77,9 +78,9 @@ function createInbox(folder: string, readOnly: boolean): Inbox {
       return headers.get(sequence);
     },
     chunk(sequence, index) {
-      const rows = rowsDb.get([sequence, index]);
-      if (!rows) throw new Error(`the inbox has lost chunk ${index} of batch ${sequence}`);
-      return rows;
+      const bytes = rowsDb.get([sequence, index]);
+      if (!bytes) throw new Error(`the inbox has lost chunk ${index} of batch ${sequence}`);
+      return decodeChunk(bytes);
     },
     async store(batch, rows) {
       const header = await root.transaction(() => {
@@ -87,7 +88,7 @@ function createInbox(folder: string, readOnly: boolean): Inbox {
         if (known) return known;
         const sequence = 1 + ([...headers.getKeys({ reverse: true, limit: 1 })][0] ?? 0);
         const chunks = Math.ceil(rows.length / CHUNK_ROWS);
-        for (let i = 0; i < chunks; i++) rowsDb.putSync([sequence, i], rows.slice(i * CHUNK_ROWS, (i + 1) * CHUNK_ROWS));
+        for (let i = 0; i < chunks; i++) rowsDb.putSync([sequence, i], encodeChunk(rows.slice(i * CHUNK_ROWS, (i + 1) * CHUNK_ROWS)));
         const stored: BatchHeader = { ...batch, sequence, rows: rows.length, chunks };
         headers.putSync(sequence, stored);
         names.putSync(nameOf(batch), sequence);
