@@ -99,8 +99,19 @@ async function run(core: number, command: readonly string[], environment: Record
   return JSON.parse(text) as Said;
 }
 
+/** The processes that a process has started and that live, with their command lines. */
+export function childrenOf(pid: number): { pid: number; command: string }[] {
+  const pids = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ");
+  return pids.filter(Boolean).map((child) => ({ pid: Number(child), command: readFileSync(`/proc/${child}/cmdline`, "utf8").replaceAll("\0", " ") }));
+}
+
+/** Moves a process with all its threads to a core. */
+export function pinTo(core: number, pid: number): void {
+  Bun.spawnSync(["taskset", "-a", "-c", "-p", String(core), String(pid)], { stdout: "ignore", stderr: "ignore" });
+}
+
 /** CPU that a process has used with all its threads, microseconds, as the kernel counts it. */
-function cpuUs(pid: number): number {
+export function cpuUs(pid: number): number {
   const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]!.split(" ");
   return (Number(fields[11]) + Number(fields[12])) * 10_000;
 }

@@ -3,6 +3,7 @@
 
 import { evaluate } from "./evaluate.ts";
 import { freshness } from "./freshness.ts";
+import { ingest } from "./ingest.ts";
 import { limiter } from "./limiter.ts";
 import { policyDiff } from "./policyDiff.ts";
 import { publications } from "./publications.ts";
@@ -21,10 +22,10 @@ export interface BenchResult {
 interface Bench {
   readonly question: string;
   readonly options: readonly string[];
-  readonly run: (option: (name: string, initial: number) => number, progress: (line: string) => void, has: (flag: string) => boolean) => Promise<BenchResult>;
+  readonly run: (option: (name: string, initial: number) => number, progress: (line: string) => void, has: (flag: string) => boolean, word: (name: string) => string | undefined) => Promise<BenchResult>;
 }
 
-const BENCHES: Record<string, Bench> = { evaluate, freshness, limiter, "policy-diff": policyDiff, publications, reader, scale, scan, torture };
+const BENCHES: Record<string, Bench> = { evaluate, freshness, ingest, limiter, "policy-diff": policyDiff, publications, reader, scale, scan, torture };
 
 function help(): string {
   const lines = Object.entries(BENCHES).flatMap(([name, { question, options }]) => [`  ${name}: ${question}`, ...options.map((o) => `      ${o}`)]);
@@ -48,6 +49,7 @@ async function main(words: readonly string[]): Promise<number> {
     option,
     (line) => console.error(line),
     (flag) => rest.includes(`--${flag}`),
+    (wordName) => (rest.includes(`--${wordName}`) ? rest[rest.indexOf(`--${wordName}`) + 1] : undefined),
   );
   console.log(table.join("\n"));
   if (rest.includes("--json")) console.log(JSON.stringify(json));

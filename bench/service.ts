@@ -10,10 +10,14 @@ import { formatInstant, now, offsetClock, type Clock } from "../core/domain/inde
 
 export interface BenchService {
   readonly clock: Clock;
+  /** The supervisor, whose children the servers are. */
+  readonly pid: number;
   readonly folder: string;
   readonly evidenceFolder: string;
   /** Delivers rows as NDJSON. @throws unless all are accepted. */
   deliver(feed: string, batchId: string, rows: readonly object[]): Promise<void>;
+  /** The same of a body. @throws unless so many rows are accepted. */
+  deliverBody(feed: string, batchId: string, body: Uint8Array, expected: { contentType: string; accepted: number }): Promise<void>;
   isApplied(feed: string, batchId: string): Promise<boolean>;
   scan(number: string): Promise<{ pass: boolean; popups: number[] }>;
   stop(): Promise<void>;
@@ -48,17 +52,23 @@ export async function startService(holders = 1000, given?: string): Promise<Benc
   );
   const { session } = (await (await fetch(`${lookup}/v1/sessions`, { method: "POST", body: JSON.stringify(request) })).json()) as { session: string };
 
+  const deliverBody: BenchService["deliverBody"] = async (feed, batchId, body, { contentType, accepted: expected }) => {
+    const path = `/v1/feeds/${feed}/batches`;
+    const headers = await signRequest({ method: "POST", path, batchId, body }, source, clock);
+    const answer = await fetch(ingest + path, { method: "POST", headers: { ...headers, "Content-Type": contentType }, body });
+    const { accepted } = (await answer.json()) as { accepted?: number };
+    if (answer.status !== 202 || accepted !== expected) throw new Error(`the batch ${batchId} of ${feed} was not accepted whole: status ${answer.status}`);
+  };
+
   return {
     clock,
+    pid: child.pid,
+    deliverBody,
     folder,
     evidenceFolder: join(folder, "evidence"),
     async deliver(feed, batchId, rows) {
       const body = new TextEncoder().encode(rows.map((row) => JSON.stringify(row)).join("\n"));
-      const path = `/v1/feeds/${feed}/batches`;
-      const headers = await signRequest({ method: "POST", path, batchId, body }, source, clock);
-      const answer = await fetch(ingest + path, { method: "POST", headers: { ...headers, "Content-Type": "application/x-ndjson" }, body });
-      const { accepted } = (await answer.json()) as { accepted?: number };
-      if (answer.status !== 202 || accepted !== rows.length) throw new Error(`the batch ${batchId} of ${feed} was not accepted whole: status ${answer.status}`);
+      await deliverBody(feed, batchId, body, { contentType: "application/x-ndjson", accepted: rows.length });
     },
     async isApplied(feed, batchId) {
       const path = `/v1/feeds/${feed}/batches/${batchId}`;

@@ -17,6 +17,8 @@ export interface DeliveryAnswer {
 
 export interface BatchState {
   readonly state: "stored" | "queued" | "applied";
+  readonly accepted: number;
+  readonly refused: number;
   readonly chunks: number;
   readonly chunksApplied: number;
   readonly entriesChanged: number;
@@ -68,7 +70,7 @@ export async function withAdvice<T>(advice: string, work: () => Promise<T>): Pro
 }
 
 export interface Client {
-  deliver(feed: string, batchId: string, body: string, contentType: string): Promise<DeliveryAnswer>;
+  deliver(feed: string, batchId: string, body: string | Uint8Array, contentType: string): Promise<DeliveryAnswer>;
   batch(feed: string, batchId: string): Promise<BatchState>;
   scan(document: { type: string; number: string; issuer?: string }): Promise<ScanAnswer>;
   /** A session token of the console. */
@@ -109,7 +111,7 @@ export function createClient(folder: DataFolder, run: Omit<RunState, "pid">, clo
   return {
     session,
     async deliver(feed, batchId, body, contentType) {
-      const bytes = new TextEncoder().encode(body);
+      const bytes = typeof body === "string" ? new TextEncoder().encode(body) : body;
       const headers = await deliveryHeaders(folder, clock, source, feed, batchId, bytes);
       return ask("the ingest API", `${ingest}/v1/feeds/${feed}/batches`, { method: "POST", headers: { ...headers, "Content-Type": contentType }, body: bytes });
     },

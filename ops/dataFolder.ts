@@ -140,7 +140,7 @@ export function readState(folder: DataFolder): FolderState | undefined {
   return state;
 }
 
-const FORMAT = 3;
+const FORMAT = 4;
 
 export function writeState(folder: DataFolder, state: FolderState): void {
   writePrivate(join(folder.path, "folder.json"), `${JSON.stringify(state, null, 2)}\n`);

@@ -95,6 +95,13 @@ describe("facts", () => {
   test("of one id from two sources are two", () => {
     expect(keyText(ring.factKey("lab-a", "1"))).not.toBe(keyText(ring.factKey("lab-b", "1")));
   });
+  test("whose ids are counted up begin alike, of other sources or other ids they don't", () => {
+    const beginnings = (source: string, ids: readonly string[]): Set<string> => new Set(ids.map((id) => keyText(ring.factKey(source, id).subarray(0, 4))));
+    const counted = Array.from({ length: 10_000 }, (_, i) => `test|lab-7-${String(i).padStart(6, "0")}`);
+    expect(beginnings("lab-a", counted).size).toBe(1);
+    expect(new Set(counted.map((id) => keyText(ring.factKey("lab-a", id)))).size).toBe(10_000);
+    expect(new Set([...beginnings("lab-a", ["test|lab-7-000000", "test|lab-7-010000", "trip|lab-7-000000"]), ...beginnings("lab-b", ["test|lab-7-000000"])]).size).toBe(4);
+  });
   test("source and id don't run into each other", () => {
     expect(keyText(ring.factKey("lab", "a1"))).not.toBe(keyText(ring.factKey("laba", "1")));
   });

@@ -12,7 +12,10 @@ export interface Keyring {
   /** The key of an identity number that lies in `bytes` at `at` (isIdentityNumberAt), put into `keys` at `keyAt`; the same as its document's. Allocates nothing. */
   identityKey(bytes: Uint8Array, at: number, keys: Uint8Array, keyAt: number): void;
   phoneKey(phone: { readonly canonical: string }): PhoneKey;
-  /** A fact is named by its source and the id that the source gave it. */
+  /**
+   * A fact is named by its source and the id that the source gave it. Keys of ids that differ in their last characters alone, as those that a source counts up, begin alike: who
+   * stores them in order finds them beside each other.
+   */
   factKey(source: string, factId: string): FactKey;
   /** Tells two deliveries apart; keyed, so that a short body can't be guessed from it. */
   bodyHash(body: Uint8Array): string;
@@ -43,7 +46,9 @@ export function createKeyring(secret: Uint8Array): Keyring {
     markSubject(key, kind);
     return key;
   };
-  const [factMac, bodyMac] = [createMac(secret, "f"), createMac(secret, "b")];
+  const [factMac, stemMac, bodyMac] = [createMac(secret, "f"), createMac(secret, "s"), createMac(secret, "b")];
+  let lastStem: string | undefined;
+  let lastBeginning: Uint8Array = new Uint8Array(0);
   return {
     documentKey: (document) => subject("document", document.canonical) as DocumentKey,
     phoneKey: (phone) => subject("phone", phone.canonical) as PhoneKey,
@@ -56,7 +61,13 @@ export function createKeyring(secret: Uint8Array): Keyring {
       for (let i = 0; i < KEY_BYTES; i++) keys[keyAt + i] = memory[RESULT_AT + i]!;
       keys[keyAt + KEY_BYTES - 1]! &= 0xfe;
     },
-    factKey: (source, factId) => factMac(`${source}|${factId}`).subarray(0, KEY_BYTES) as FactKey,
+    factKey(source, factId) {
+      const key = factMac(`${source}|${factId}`).subarray(0, KEY_BYTES) as FactKey;
+      const stem = `${source}|${factId.slice(0, -COUNTED_CHARACTERS)}`;
+      if (stem !== lastStem) [lastStem, lastBeginning] = [stem, stemMac(stem)];
+      for (let i = 0; i < STEM_BYTES; i++) key[i] = lastBeginning[i]!;
+      return key;
+    },
     bodyHash: (body) => Buffer.from(bodyMac(body).subarray(0, KEY_BYTES)).toString("hex"),
     bodyHasher() {
       const mac = createHmac("sha256", secret).update("b");
@@ -64,6 +75,10 @@ export function createKeyring(secret: Uint8Array): Keyring {
     },
   };
 }
+
+/** Of a key of a fact: so many bytes tell what stands before the last characters of its id. The other 96 bits are enough to tell all facts apart. */
+const STEM_BYTES = 4;
+const COUNTED_CHARACTERS = 4;
 
 // Where things lie in the hash's memory.
 const DOCUMENT_KEY_AT = 0;

@@ -35,10 +35,15 @@ interface Link extends Known {
 const EMPTY = new Uint8Array(0);
 
 export function createHolderStore(root: RootDatabase): HolderStore {
-  const holders = root.openDB<HolderRecord, Uint8Array>({ name: "holders", keyEncoding: "binary", encoding: "msgpack" });
+  const holders: Database<Uint8Array, Uint8Array> = root.openDB({ name: "holders", keyEncoding: "binary", encoding: "binary" });
   const documents: Database<Uint8Array, Uint8Array> = root.openDB({ name: "documents", keyEncoding: "binary", encoding: "binary" });
   const phones: Database<Uint8Array, Uint8Array> = root.openDB({ name: "phones", keyEncoding: "binary", encoding: "binary" });
   const links = root.openDB<Link, Uint8Array>({ name: "links", keyEncoding: "binary", encoding: "msgpack" });
+
+  const record = (key: Uint8Array): HolderRecord | undefined => {
+    const bytes = holders.get(key);
+    return bytes && decodeRecord(bytes);
+  };
 
   return {
     put(newDocuments, newPhones, { knownFrom, receivedAt }) {
@@ -53,20 +58,20 @@ export function createHolderStore(root: RootDatabase): HolderStore {
       const allDocuments = new Set(newDocuments.map(keyText));
       const allPhones = new Set(newPhones.map(keyText));
       for (const owner of owners) {
-        const record = holders.get(keyOf(owner));
-        record?.documents.forEach((d) => allDocuments.add(keyText(d)));
-        record?.phones.forEach((p) => allPhones.add(keyText(p)));
+        const known = record(keyOf(owner));
+        known?.documents.forEach((d) => allDocuments.add(keyText(d)));
+        known?.phones.forEach((p) => allPhones.add(keyText(p)));
       }
       const holder = keyOf([...allDocuments].sort()[0]!);
       for (const owner of owners) {
         if (owner === keyText(holder)) continue;
         const previous = keyOf(owner);
-        holders.get(previous)?.phones.forEach((p) => phones.removeSync(Buffer.concat([p, previous])));
+        record(previous)?.phones.forEach((p) => phones.removeSync(Buffer.concat([p, previous])));
         holders.removeSync(previous);
       }
       for (const d of allDocuments) documents.putSync(keyOf(d), holder);
       for (const p of allPhones) phones.putSync(Buffer.concat([keyOf(p), holder]), EMPTY);
-      holders.putSync(holder, { documents: [...allDocuments].sort().map(keyOf), phones: [...allPhones].sort().map(keyOf) });
+      holders.putSync(holder, encodeRecord({ documents: [...allDocuments].sort().map(keyOf), phones: [...allPhones].sort().map(keyOf) }));
       return holder;
     },
 
@@ -75,7 +80,7 @@ export function createHolderStore(root: RootDatabase): HolderStore {
       return [...phones.getKeys({ start: subject, end: endOf(subject) })].map((key) => copyOf(key.subarray(KEY_BYTES)) as HolderKey);
     },
 
-    record: (key) => holders.get(key),
+    record,
 
     recordAt(document, at) {
       const found = { documents: new Set<string>(), phones: new Set<string>() };
@@ -103,6 +108,17 @@ export function createHolderStore(root: RootDatabase): HolderStore {
 
     count: () => (holders.getStats() as { entryCount: number }).entryCount,
   };
+}
+
+/** How many documents, u16 little endian, then the documents and the phones, 16 bytes each. */
+function encodeRecord({ documents, phones }: HolderRecord): Uint8Array {
+  return Buffer.concat([Buffer.of(documents.length & 0xff, documents.length >>> 8), ...documents, ...phones]);
+}
+
+function decodeRecord(bytes: Uint8Array): HolderRecord {
+  const phonesAt = 2 + (bytes[0]! | (bytes[1]! << 8)) * KEY_BYTES;
+  const keys = <Key>(from: number, to: number): Key[] => Array.from({ length: (to - from) / KEY_BYTES }, (_, i) => bytes.subarray(from + i * KEY_BYTES, from + (i + 1) * KEY_BYTES) as Key);
+  return { documents: keys<DocumentKey>(2, phonesAt), phones: keys<PhoneKey>(phonesAt, bytes.length) };
 }
 
 /** A key of one's own out of one that the store lends. */

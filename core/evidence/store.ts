@@ -3,7 +3,7 @@
 // Not here: what follows from evidence (policy), and numbers of any kind (subjects are keys).
 //
 // Databases and their keys (big endian, so that ranges are ordered):
-//   facts      subject 16, fact 16, revision u32, content hash 8           -> the fact, or that it moved to another subject
+//   facts      subject 16, fact 16, revision u32, content hash 8           -> the fact, or that it moved to another subject, as bytes: factCodec.ts
 //   subjects   fact 16                                                     -> subject 16, revision u32, content hash 8 of the highest revision
 //   refuted    fact 16                                                     -> nothing: a refutation that names no subject lies in `facts` under this fact's key
 //   stays      county u32, subject 16                                      -> nothing: the inverted index region -> subjects, by the codes of today
@@ -12,15 +12,12 @@
 //   meta       name                                                        -> number
 //   holders, documents, phones, links: see holders.ts; publications, infections, screenings: regions.ts; changes, packs: changes.ts
 
-import { createHash } from "node:crypto";
 import { open, type Database, type RootDatabase } from "lmdb";
 import {
   arrivedAfter,
-  arrivedBefore,
   currentCounties,
   FOREVER,
   KEY_BYTES,
-  keyOf,
   keyText,
   type AsKnown,
   type CountyCode,
@@ -32,9 +29,13 @@ import {
   type Instant,
   type Known,
   type PhoneKey,
+  type Refutation,
+  type Residence,
   type SubjectKey,
+  type Trip,
 } from "../domain/index.ts";
 import { createChangeStore, type ChangeReader, type ChangeStore } from "./changes.ts";
+import { arrivedAtOf, CONTENT_AT, FACT_BYTES_MAX, decodeFact, encodeFact, encodeMoved, kindOf, knownFromOf, revisionOf } from "./factCodec.ts";
 import { copyOf, createHolderStore, endOf } from "./holders.ts";
 import { createRegionStore, type RegionReader, type RegionStore } from "./regions.ts";
 
@@ -105,20 +106,14 @@ export interface EvidenceWriter extends EvidenceReader, ChangeStore {
   readonly regions: RegionStore;
   /** Runs `change` in one write transaction and gives it the transaction's number. */
   transaction<T>(change: (sequence: number) => T): T;
-  /** @returns the subjects whose evidence this may have changed. */
-  putFact(subject: SubjectKey, factKey: FactKey, fact: Fact): SubjectKey[];
+  /** @param fact itself, or what encodeFact has made of it. @returns the subjects whose evidence this may have changed. */
+  putFact(subject: SubjectKey, factKey: FactKey, fact: Fact | Uint8Array): SubjectKey[];
   /** Makes the owners of these documents one holder. @returns its key. */
   putHolder(documents: readonly DocumentKey[], phones: readonly PhoneKey[], known: Known): HolderKey;
   putProgress(batch: number, progress: BatchProgress): void;
   addEntriesChangedUnder(pack: number, entries: number): void;
   /** Resolves when everything committed so far is on disk. */
   flushed(): Promise<void>;
-}
-
-/** Its source has told the fact of another subject since. */
-interface Moved {
-  readonly kind: "moved";
-  readonly knownFrom: Instant;
 }
 
 const MAP_BYTES = 512 * 2 ** 30;
@@ -138,9 +133,8 @@ export function openEvidenceWriter(folder: string): EvidenceWriter {
 
 function createStore(folder: string, readOnly: boolean): EvidenceWriter {
   const root: RootDatabase = open({ path: folder, readOnly, mapSize: MAP_BYTES, maxReaders: 256, maxDbs: 32 });
-  const binaryKeys = <Value>(name: string): Database<Value, Uint8Array> => root.openDB({ name, keyEncoding: "binary", encoding: "msgpack" });
   const bytesByKey = (name: string): Database<Uint8Array, Uint8Array> => root.openDB({ name, keyEncoding: "binary", encoding: "binary" });
-  const facts = binaryKeys<Fact | Moved>("facts");
+  const facts = bytesByKey("facts");
   const subjects = bytesByKey("subjects");
   const refuted = bytesByKey("refuted");
   const stays = bytesByKey("stays");
@@ -153,35 +147,35 @@ function createStore(folder: string, readOnly: boolean): EvidenceWriter {
 
   /** The highest revision of each fact of a subject that was known at `at`. */
   const factsOf = (subject: Uint8Array, at: Instant, into: Fact[]): void => {
-    let factName = "";
-    let newest: Fact | Moved | undefined;
-    const subjectText = keyText(subject);
+    let newestKey: Uint8Array | undefined;
+    let newest: Uint8Array | undefined;
     const take = (): void => {
-      if (!newest || newest.kind === "moved") return;
-      if (newest.kind !== "trip") return void into.push(newest);
-      into.push({ ...newest, told: { subject: subjectText, fact: factName } });
-      const name = keyOf(factName);
+      if (!newestKey || !newest) return;
+      const fact = decodeFact(newest);
+      if (!fact) return;
+      if (fact.kind !== "trip") return void into.push(fact);
+      const name = newestKey.subarray(KEY_BYTES, 2 * KEY_BYTES);
+      into.push({ ...fact, told: { subject: keyText(subject), fact: keyText(name) } });
       if (refuted.doesExist(name)) factsOf(name, at, into);
     };
     for (const { key, value } of facts.getRange({ start: subject, end: endOf(subject) })) {
-      if (value.knownFrom > at) continue;
-      const name = keyText(key.subarray(KEY_BYTES, 2 * KEY_BYTES));
-      if (name !== factName) {
-        take();
-        factName = name;
-      }
+      if (knownFromOf(value) > at) continue;
+      if (newestKey && !isSameFact(newestKey, key)) take();
+      newestKey = key;
       newest = value;
     }
     take();
   };
 
-  const putRevision = (subject: Uint8Array, factKey: Uint8Array, version: Uint8Array, fact: Fact | Moved): void => {
+  const putRevision = (subject: Uint8Array, factKey: Uint8Array, version: Uint8Array, bytes: Uint8Array): void => {
     const key = Buffer.concat([subject, factKey, version]);
     // Of repeated deliveries the one that arrived first counts, in whatever order they are applied.
-    const before = facts.get(key);
-    if (!before || arrivedBefore(fact, before)) facts.putSync(key, fact);
-    const index = fact.kind === "trip" ? stays : fact.kind === "residence" ? residents : undefined;
-    if (index) for (const county of currentCounties((fact as { county: CountyCode }).county)) index.putSync(countyKey(county, subject), EMPTY);
+    const before = facts.getBinaryFast(key);
+    if (!before || arrivedAtOf(bytes) < arrivedAtOf(before)) facts.putSync(key, bytes);
+  };
+
+  const putPlace = (index: Database<Uint8Array, Uint8Array>, subject: Uint8Array, { county }: Trip | Residence): void => {
+    for (const code of currentCounties(county)) index.putSync(countyKey(code, subject), EMPTY);
   };
 
   /** What lies under the key of a fact, a refutation of it, concerns whomever that fact was told of. */
@@ -225,18 +219,22 @@ function createStore(folder: string, readOnly: boolean): EvidenceWriter {
       }
     },
 
-    putFact(subject, factKey, fact) {
-      const version = versionOf(fact, subject);
+    putFact(subject, factKey, told) {
+      const bytes = told instanceof Uint8Array ? told : encodeFact(told);
+      const version = versionOf(bytes, subject);
       const known = subjects.get(factKey);
       const knownVersion = known?.subarray(KEY_BYTES);
-      if (!known || Buffer.compare(version, knownVersion!) > 0) subjects.putSync(factKey, Buffer.concat([subject, version]));
-      putRevision(subject, factKey, version, fact);
-      if (fact.kind === "refutation" && fact.subject === null) refuted.putSync(subject, EMPTY);
+      const isNewest = !known || Buffer.compare(version, knownVersion!) > 0;
+      if (isNewest) subjects.putSync(factKey, Buffer.concat([subject, version]));
+      putRevision(subject, factKey, version, bytes);
+      const kind = kindOf(bytes);
+      if (kind === "trip" || kind === "residence") putPlace(kind === "trip" ? stays : residents, subject, decodeFact(bytes) as Trip | Residence);
+      if (kind === "refutation" && (decodeFact(bytes) as Refutation).subject === null) refuted.putSync(subject, EMPTY);
       const other = known?.subarray(0, KEY_BYTES);
       if (!other || Buffer.compare(other, subject) === 0) return concernedBy(subject);
       // The source has said the same fact of two subjects: the lower revision's subject keeps a mark that the fact moved on, known since the higher one is.
-      if (Buffer.compare(version, knownVersion!) > 0) putRevision(other, factKey, version, { kind: "moved", knownFrom: fact.knownFrom });
-      else putRevision(subject, factKey, knownVersion!, { kind: "moved", knownFrom: facts.get(Buffer.concat([other, factKey, knownVersion!]))!.knownFrom });
+      if (isNewest) putRevision(other, factKey, version, encodeMoved(knownFromOf(bytes)));
+      else putRevision(subject, factKey, knownVersion!, encodeMoved(knownFromOf(facts.getBinary(Buffer.concat([other, factKey, knownVersion!]))!)));
       return [...concernedBy(subject), ...concernedBy(other)];
     },
 
@@ -280,15 +278,25 @@ function createStore(folder: string, readOnly: boolean): EvidenceWriter {
   };
 }
 
+/** Whether two keys of `facts` that begin with the same subject are of the same fact. */
+function isSameFact(a: Uint8Array, b: Uint8Array): boolean {
+  for (let i = KEY_BYTES; i < 2 * KEY_BYTES; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
+
 /** Revision and content hash: orders the versions of one fact. Whom it is about is content, when it became known and arrived is none. */
-function versionOf(fact: Fact, subject: Uint8Array): Uint8Array {
-  const names = Object.keys(fact).filter((name) => name !== "knownFrom" && name !== "receivedAt");
-  const text = JSON.stringify(fact, names.sort());
-  const version = Buffer.alloc(12);
-  version.writeUInt32BE(fact.revision, 0);
-  createHash("sha256").update(subject).update(text).digest().copy(version, 4, 0, 8);
+function versionOf(bytes: Uint8Array, subject: Uint8Array): Uint8Array {
+  const version = Buffer.allocUnsafe(12);
+  version.writeUInt32BE(revisionOf(bytes), 0);
+  hashed.set(subject);
+  hashed.set(bytes.subarray(CONTENT_AT), KEY_BYTES);
+  Bun.CryptoHasher.hash("blake2b256", hashed.subarray(0, KEY_BYTES + bytes.length - CONTENT_AT), digest);
+  digest.copy(version, 4, 0, 8);
   return version;
 }
+/** Where what is hashed, and its hash, lie meanwhile. */
+const hashed = new Uint8Array(KEY_BYTES + FACT_BYTES_MAX);
+const digest = Buffer.alloc(32);
 
 /** The keys of an index that belong to a county. */
 function rangeOf(county: CountyCode): { start: Uint8Array; end: Uint8Array } {

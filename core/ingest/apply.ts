@@ -8,6 +8,7 @@ import { encodeEntry, entryOf, policyIdOf, sameContent, type EntryWriter } from 
 import type { BatchProgress, BlastLimits, EvidenceWriter } from "../evidence/index.ts";
 import type { Evaluator } from "../policy/index.ts";
 import { decisionText, planDecision } from "./decisions.ts";
+import type { StoredRow } from "./chunkCodec.ts";
 import type { InboxRow } from "./facts.ts";
 import { changeText, isGuarded, planChange, type Aftermath, type GuardParts, type NumberedPack } from "./guarded.ts";
 import type { BatchHeader, InboxReader } from "./inbox.ts";
@@ -145,8 +146,12 @@ async function applyDecisions(header: BatchHeader, progress: BatchProgress, part
   return { ...after, chunksDone: header.chunks };
 }
 
+/** All rows of a batch that is measured before it applies. */
 function rowsOf({ sequence, chunks }: BatchHeader, { inbox }: ApplierParts): InboxRow[] {
-  return Array.from({ length: chunks }, (_, i) => inbox.chunk(sequence, i)).flat();
+  return Array.from({ length: chunks }, (_, i) => inbox.chunk(sequence, i)).flat().map((row) => {
+    if (row.type === "fact") throw new Error(`a row of type ${row.type} came by a feed that is not its own`);
+    return row;
+  });
 }
 
 function guardParts(parts: ApplierParts): GuardParts {
@@ -229,7 +234,7 @@ export function createReevaluation(parts: Omit<ApplierParts, "reevaluate">): () 
 }
 
 /** Puts one chunk's facts, and evaluates whom they concern. */
-function applyChunk(sequence: number, rows: readonly InboxRow[], progress: BatchProgress, parts: ApplierParts): BatchProgress {
+function applyChunk(sequence: number, rows: readonly StoredRow[], progress: BatchProgress, parts: ApplierParts): BatchProgress {
   const { evidence } = parts;
   return evidence.transaction((evidenceSequence) => {
     if (isApplied(sequence, evidence)) return evidence.progress(sequence)!;

@@ -4,6 +4,8 @@ import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { document, eventually, inboxRows, NOW, phone, publication, SHANGHAI_HUANGPU } from "../../test/ingestSupport.ts";
 import { temporaryFolder } from "../../test/support.ts";
+import { encodeFact } from "../evidence/index.ts";
+import type { StoredRow } from "./chunkCodec.ts";
 import type { InboxRow } from "./facts.ts";
 import { CHUNK_ROWS, openInbox, openInboxReader, type BatchHeader, type Inbox, type InboxReader } from "./inbox.ts";
 
@@ -25,9 +27,10 @@ const batchOf = (changes: Partial<Batch> = {}): Batch => ({
 });
 const trips = (count: number): readonly InboxRow[] => inboxRows("trips", Array.from({ length: count }, (_, i) => ({ factId: `trip-${i}`, phone: phone(i), county: "310101", from: "2022-06-01" })));
 
-/** Rows whose keys are plain bytes, so that a row from the disk compares with one from memory. */
-function plain(rows: readonly InboxRow[]): unknown {
-  return JSON.parse(JSON.stringify(rows, (_, value: unknown) => bytesAsHex(value))) as unknown;
+/** Rows as texts, so that a row from the disk compares with one from memory; in no order, since facts lie in that of their subjects. */
+function plain(rows: readonly (InboxRow | StoredRow)[]): string[] {
+  const withBytes = rows.map((row) => (row.type === "fact" && !(row.fact instanceof Uint8Array) ? { ...row, fact: encodeFact(row.fact) } : row));
+  return withBytes.map((row) => JSON.stringify(row, (_, value: unknown) => bytesAsHex(value))).sort();
 }
 function bytesAsHex(value: unknown): unknown {
   if (value instanceof Uint8Array) return Buffer.from(value).toString("hex");

@@ -4,8 +4,8 @@
 // Not here: numbers (rows hold keys), and how far the worker has come (evidence).
 
 import { open, type Database } from "lmdb";
-import { Packr } from "msgpackr";
 import type { Feed } from "./batch.ts";
+import { decodeChunk, encodeChunk, type StoredRow } from "./chunkCodec.ts";
 import type { InboxRow } from "./facts.ts";
 
 /** What is known of a batch from the moment it was accepted. */
@@ -32,7 +32,7 @@ export interface InboxReader {
   find(name: Pick<BatchHeader, "source" | "feed" | "batch">): BatchHeader | undefined;
   header(sequence: number): BatchHeader | undefined;
   /** @throws when it isn't there: rows that are missing must never pass for none. */
-  chunk(sequence: number, index: number): readonly InboxRow[];
+  chunk(sequence: number, index: number): readonly StoredRow[];
   /** Batches whose rows are still kept, oldest first. */
   pending(): number[];
   close(): Promise<void>;
@@ -60,22 +60,17 @@ export interface Inbox extends InboxReader {
 }
 
 /** Rows a chunk: one write transaction of the worker. */
-export const CHUNK_ROWS = 1000;
+export const CHUNK_ROWS = 4000;
 /** Chunks removed in one transaction, so that dropping a large batch doesn't hold up others. */
-const DROP_CHUNKS = 100;
+const DROP_CHUNKS = 25;
 
 const MAP_BYTES = 256 * 2 ** 30;
 
-/** A header on disk. `rowsAt`: where its rows lie; absent where they lie under its own number, as those of older versions do. */
-type KeptHeader = BatchHeader & { readonly rowsAt?: number };
+/** A header on disk. `rowsAt`: under which number its rows lie. */
+type KeptHeader = BatchHeader & { readonly rowsAt: number };
 
 /** Where the numbers of stages go on; numbers of stages begin behind it. */
 const LAST_STAGE = 0;
-/** Stages are numbered from here: older batches have their rows under their own numbers, which are smaller. */
-const FIRST_STAGE = 2 ** 40;
-
-/** The names of fields are written once a chunk, not once a row: half the bytes. Any MessagePack reader of this library reads what older versions wrote. */
-const packr = new Packr({ useRecords: true });
 
 export function openInbox(folder: string): Inbox {
   return createInbox(folder, false);
@@ -97,9 +92,9 @@ function createInbox(folder: string, readOnly: boolean): Inbox {
   const nameOf = ({ source, feed, batch }: Pick<BatchHeader, "source" | "feed" | "batch">): string => `${source}\n${feed}\n${batch}`;
   const told = (kept: KeptHeader | undefined): BatchHeader | undefined => {
     if (!kept) return undefined;
-    const header: BatchHeader & { rowsAt?: number } = { ...kept };
-    delete header.rowsAt;
-    return header;
+    const header: Partial<KeptHeader> = { ...kept };
+    delete (header as { rowsAt?: number }).rowsAt;
+    return header as BatchHeader;
   };
   const find = (name: Pick<BatchHeader, "source" | "feed" | "batch">): KeptHeader | undefined => {
     const sequence = names.get(nameOf(name));
@@ -125,7 +120,7 @@ function createInbox(folder: string, readOnly: boolean): Inbox {
     }
   };
 
-  let lastStage = stages?.get(LAST_STAGE) ?? FIRST_STAGE;
+  let lastStage = stages?.get(LAST_STAGE) ?? 0;
   // Whoever was writing these is gone.
   const left = [...(stages?.getKeys({ start: LAST_STAGE + 1 }) ?? [])];
   const swept = Promise.all(left.map(drop)).catch(() => undefined); // the next start tries again
@@ -137,7 +132,7 @@ function createInbox(folder: string, readOnly: boolean): Inbox {
     let rows = 0;
     let isCommitted = false;
     const keepHeld = async (): Promise<void> => {
-      const [key, bytes] = [[rowsAt, chunks++] as [number, number], packr.pack(held)];
+      const [key, bytes] = [[rowsAt, chunks++] as [number, number], encodeChunk(held)];
       held = [];
       if (chunks > 1) await rowsDb.put(key, bytes);
       else
@@ -163,7 +158,7 @@ function createInbox(folder: string, readOnly: boolean): Inbox {
           const known = find(batch);
           if (known) return known;
           const sequence = 1 + ([...headers.getKeys({ reverse: true, limit: 1 })][0] ?? 0);
-          if (held.length > 0) rowsDb.putSync([rowsAt, chunks++], packr.pack(held));
+          if (held.length > 0) rowsDb.putSync([rowsAt, chunks++], encodeChunk(held));
           const stored: KeptHeader = { ...batch, sequence, rows, chunks, rowsAt };
           headers.putSync(sequence, stored);
           names.putSync(nameOf(batch), sequence);
@@ -190,10 +185,10 @@ function createInbox(folder: string, readOnly: boolean): Inbox {
     find: (name) => told(find(name)),
     header: (sequence) => told(keptHeader(sequence)),
     chunk(sequence, index) {
-      const rowsAt = keptHeader(sequence)?.rowsAt ?? sequence;
-      const rows = rowsDb.get([rowsAt, index]);
-      if (!rows) throw new Error(`the inbox has lost chunk ${index} of batch ${sequence}`);
-      return packr.unpack(rows) as InboxRow[];
+      const rowsAt = keptHeader(sequence)?.rowsAt;
+      const bytes = rowsAt === undefined ? undefined : rowsDb.get([rowsAt, index]);
+      if (!bytes) throw new Error(`the inbox has lost chunk ${index} of batch ${sequence}`);
+      return decodeChunk(bytes);
     },
     stage,
     chunkCount: () => rowsDb.getKeysCount({}),
@@ -204,7 +199,8 @@ function createInbox(folder: string, readOnly: boolean): Inbox {
     },
     pending: () => [...pending.getKeys({})],
     async finish(sequence) {
-      const rowsAt = keptHeader(sequence)?.rowsAt ?? sequence;
+      const rowsAt = keptHeader(sequence)?.rowsAt;
+      if (rowsAt === undefined) return;
       await root.transaction(() => {
         pending.removeSync(sequence);
         stages!.putSync(rowsAt, 1); // so that a start after a crash goes on dropping

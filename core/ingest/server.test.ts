@@ -10,7 +10,7 @@ import { clockAt, temporaryFolder } from "../../test/support.ts";
 import { signRequest } from "../access/index.ts";
 import { offsetClock, type Clock } from "../domain/index.ts";
 import { decodeEntry, entryFault, openEntryReader, type Entry, type EntryReader } from "../entry/index.ts";
-import { openEvidenceReader } from "../evidence/index.ts";
+import { decodeFact, openEvidenceReader } from "../evidence/index.ts";
 import { beijingPackText } from "../policy/index.ts";
 import { FAULTS_MAX } from "./batch.ts";
 import { USUAL_LIMITS } from "./blastRadius.ts";
@@ -181,7 +181,7 @@ describe("a delivery that is taken", () => {
     await service.deliver({ body: GOOD });
     await service.deliver({ source: "archive", body: GOOD });
     const reader = openInboxReader(join(service.folder, "inbox"));
-    const known = [1, 2].map((sequence) => (reader.chunk(sequence, 0)[0] as { fact: { knownFrom: number } }).fact.knownFrom);
+    const known = [1, 2].map((sequence) => decodeFact((reader.chunk(sequence, 0)[0] as { fact: Uint8Array }).fact)!.knownFrom);
     await reader.close();
     expect(known).toEqual([NOW, Date.parse("2022-06-08T20:00:00+08:00") / 1000]);
   });
