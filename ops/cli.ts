@@ -5,6 +5,7 @@ import { FrontError } from "../core/front/index.ts";
 import { FEEDS } from "../core/ingest/index.ts";
 import { ServiceError, UnreachableError } from "./client.ts";
 import { explain, scan, session } from "./commands/ask.ts";
+import { compact } from "./commands/compact.ts";
 import { importFile, signDelivery } from "./commands/deliver.ts";
 import { reloadLookup, runLookup } from "./commands/lookup.ts";
 import { changes, decide, policy } from "./commands/policy.ts";
@@ -74,6 +75,13 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   reject: { form: "reject CHANGE", use: "drops a held change, or takes back a risk list in force", words: 1, settings: ["data", "ground"], run: ([change], settings) => decide("reject", change, settings, say) },
   session: { form: "session", use: "a session token of the console, for curl", words: 0, settings: ["data"], run: (_, settings) => session(settings, say) },
   sign: { form: "sign FEED BATCH-ID", use: "headers that sign the delivery on standard input, for curl", notes: [feeds], words: 2, settings: ["data"], run: (words, settings) => signDelivery(words, settings, say) },
+  compact: {
+    form: "compact",
+    use: "rewrites the stores of a stopped service: of removed facts no byte is left in the files",
+    words: 0,
+    settings: ["data"],
+    run: (_, settings) => compact(settings, say),
+  },
   ingest: role("ingest", ["data", "redis", "host", "ingestPort", "batchBytesMax"]),
   worker: role("worker", ["data", "redis", "gainShareMax", "lossShareMax"]),
   lookup: {

@@ -185,9 +185,9 @@ function newId(): string {
 /** Thursday morning in the middle of Beijing's outbreak of 2022, with pop-ups numbered and shown. */
 const DEMO_START: Instant = parseInstant("2022-06-09T07:30:00+08:00")!;
 
-/** Takes the folder for this process: as the service, or as the one worker that writes its stores. @throws UsageError when another one that lives has it. */
-export function lockFolder(folder: DataFolder, as: "service" | "worker" = "service"): { release(): void } {
-  const file = join(folder.path, as === "service" ? "run.lock" : "worker.lock");
+/** Takes the folder for this process: as the service, as the one worker that writes its stores, or as the one that writes its inbox. @throws UsageError when another one that lives has it. */
+export function lockFolder(folder: DataFolder, as: "service" | "worker" | "ingest" = "service"): { release(): void } {
+  const file = join(folder.path, as === "service" ? "run.lock" : `${as}.lock`);
   const holder = existsSync(file) ? Number(readFileSync(file, "utf8")) : NaN;
   if (holder > 0 && holder !== process.pid && isService(holder)) {
     throw new UsageError(`${folder.path} is in use by process ${holder}: stop that one, or choose another folder with --data`);

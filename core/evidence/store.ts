@@ -1,5 +1,5 @@
 // The evidence store: one LMDB environment with every fact, who it is about, and what is known of regions. Written by the worker alone.
-// Promises: the order and the repetition of deliveries never matter; nothing is overwritten: the highest revision is chosen when reading.
+// Promises: the order and the repetition of deliveries never matter; nothing is overwritten: the highest revision is chosen when reading. Only retention.ts removes.
 // Not here: what follows from evidence (policy), and numbers of any kind (subjects are keys).
 //
 // Databases and their keys (big endian, so that ranges are ordered):
@@ -10,7 +10,7 @@
 //   residents  county u32, subject 16                                      -> nothing: the same for where they live
 //   batches    sequence                                                    -> how far a batch has been applied
 //   meta       name                                                        -> number
-//   holders, documents, phones, links: see holders.ts; publications, infections, screenings: regions.ts; changes, packs: changes.ts
+//   holders, documents, phones, links: see holders.ts; publications, infections, screenings: regions.ts; changes, packs: changes.ts; retention: retention.ts
 
 import { open, type Database, type RootDatabase } from "lmdb";
 import {
@@ -37,6 +37,7 @@ import {
 import { createChangeStore, type ChangeReader, type ChangeStore } from "./changes.ts";
 import { arrivedAtOf, CONTENT_AT, FACT_BYTES_MAX, decodeFact, encodeFact, encodeMoved, kindOf, knownFromOf, revisionOf } from "./factCodec.ts";
 import { copyOf, createHolderStore, endOf } from "./holders.ts";
+import { createRetentionStore, type RetentionReader, type RetentionStore } from "./retention.ts";
 import { createRegionStore, type RegionReader, type RegionStore } from "./regions.ts";
 
 /** How far the worker has come with a batch. */
@@ -61,6 +62,8 @@ export interface BatchProgress {
   readonly packs?: readonly number[];
   /** It brought no change, since one before said the same: that one; null: the rules that the service began with. */
   readonly repeats?: number | null;
+  /** Facts in it that came too late for anything to follow from them, and are not kept. */
+  readonly tooLate?: number;
 }
 
 export interface Holder {
@@ -69,7 +72,7 @@ export interface Holder {
   readonly evidence: HolderEvidence;
 }
 
-export interface EvidenceReader extends ChangeReader {
+export interface EvidenceReader extends ChangeReader, RetentionReader {
   readonly regions: RegionReader;
   /** The holders whom a fact about `subject` concerns. A document that no holder owns yet is a holder of its own; a phone may have none or several. */
   holdersOf(subject: SubjectKey): HolderKey[];
@@ -102,7 +105,7 @@ export interface Page {
   readonly limit: number;
 }
 
-export interface EvidenceWriter extends EvidenceReader, ChangeStore {
+export interface EvidenceWriter extends EvidenceReader, ChangeStore, RetentionStore {
   readonly regions: RegionStore;
   /** Runs `change` in one write transaction and gives it the transaction's number. */
   transaction<T>(change: (sequence: number) => T): T;
@@ -144,6 +147,7 @@ function createStore(folder: string, readOnly: boolean): EvidenceWriter {
   const holders = createHolderStore(root);
   const changes = createChangeStore(root);
   const regions = createRegionStore(root, meta);
+  const retention = createRetentionStore({ root, facts, subjects, refuted, stays, residents, holders, countyKey });
 
   /** The highest revision of each fact of a subject that was known at `at`. */
   const factsOf = (subject: Uint8Array, at: Instant, into: Fact[]): void => {
@@ -203,6 +207,7 @@ function createStore(folder: string, readOnly: boolean): EvidenceWriter {
 
   return {
     ...changes,
+    ...retention,
     regions,
 
     transaction(change) {

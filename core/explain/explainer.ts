@@ -3,7 +3,7 @@
 // Not here: the words (policy), who may ask (server.ts).
 
 import { formatInstant, type DocumentKey, type Instant } from "../domain/index.ts";
-import type { EvidenceReader } from "../evidence/index.ts";
+import { isStillKnown, type EvidenceReader } from "../evidence/index.ts";
 import { createEvaluator, explain, parsePack, type Evaluator, type Explanation, type PolicyPack } from "../policy/index.ts";
 
 export interface Explainer {
@@ -31,6 +31,10 @@ export function createExplainer(evidence: EvidenceReader): Explainer {
   return {
     explain(document, at, now) {
       if (at !== null && at > now) throw new ExplainError(`at lies in the future: it is ${formatInstant(now)} here`);
+      if (at !== null && !isStillKnown(evidence, at)) {
+        const { since } = evidence.retention()!;
+        throw new ExplainError(`lies before what is still known: facts that no rule looks back on any more are removed, and decisions can be explained since ${formatInstant(since)}`);
+      }
       if (at !== null) {
         const pack = packAt(at);
         const regions = evidence.regions.historyAt(at);

@@ -5,13 +5,14 @@
 
 import { keyOf, keyText, type Clock, type CountyCode, type DocumentKey, type SubjectKey } from "../domain/index.ts";
 import { encodeEntry, entryOf, policyIdOf, sameContent, type EntryWriter } from "../entry/index.ts";
-import type { BatchProgress, BlastLimits, EvidenceWriter } from "../evidence/index.ts";
-import type { Evaluator } from "../policy/index.ts";
+import { decodeFact, kindOf, type BatchProgress, type BlastLimits, type EvidenceWriter } from "../evidence/index.ts";
+import { createRetention, type Evaluator } from "../policy/index.ts";
 import { decisionText, planDecision } from "./decisions.ts";
 import type { StoredRow } from "./chunkCodec.ts";
 import type { InboxRow } from "./facts.ts";
 import { changeText, isGuarded, planChange, type Aftermath, type GuardParts, type NumberedPack } from "./guarded.ts";
 import type { BatchHeader, InboxReader } from "./inbox.ts";
+import { REPLAYED_S } from "./retention.ts";
 
 export interface ApplierParts {
   readonly inbox: InboxReader;
@@ -240,8 +241,11 @@ function applyChunk(sequence: number, rows: readonly StoredRow[], progress: Batc
     if (isApplied(sequence, evidence)) return evidence.progress(sequence)!;
     // Who owns a subject is asked when all rows are in: a later row may have made two holders one.
     const subjects = new Set<string>();
+    const retention = createRetention([parts.evaluator]);
+    let tooLate = progress.tooLate ?? 0;
     for (const row of rows) {
       if (row.type === "holder") subjects.add(keyText(evidence.putHolder(row.documents, row.phones, row)));
+      else if (row.type === "fact" && retention.canBeTooLate(kindOf(row.fact)) && retention.isTooLate(decodeFact(row.fact)!, REPLAYED_S) && !evidence.isTold(row.factKey)) tooLate++;
       else if (row.type === "fact") evidence.putFact(row.subject, row.factKey, row.fact).forEach((s) => subjects.add(keyText(s)));
       else throw new Error(`a row of type ${row.type} came by a feed that is not its own`);
     }
@@ -249,7 +253,7 @@ function applyChunk(sequence: number, rows: readonly StoredRow[], progress: Batc
     for (const subject of subjects) addHolders(holders, keyOf(subject), evidence);
     const after = { ...progress, entriesChanged: progress.entriesChanged + evaluateHolders(holders, evidenceSequence, parts) };
     evidence.putProgress(sequence, after);
-    return { ...after, chunksDone: progress.chunksDone + 1 };
+    return { ...after, chunksDone: progress.chunksDone + 1, ...(tooLate > 0 ? { tooLate } : {}) };
   });
 }
 
@@ -272,12 +276,12 @@ function recomputeSome(sequence: number, progress: BatchProgress, parts: Applier
   });
 }
 
-function addHolders(holders: Set<string>, subject: SubjectKey, evidence: EvidenceWriter): void {
+export function addHolders(holders: Set<string>, subject: SubjectKey, evidence: EvidenceWriter): void {
   for (const holder of evidence.holdersOf(subject)) holders.add(keyText(holder));
 }
 
 /** Writes the entries of these holders where they differ from what is there, or don't say that they hold under these rules too. @returns how many became others. */
-function evaluateHolders(holders: Iterable<string>, evidenceSequence: number, parts: Omit<ApplierParts, "reevaluate">): number {
+export function evaluateHolders(holders: Iterable<string>, evidenceSequence: number, parts: Omit<ApplierParts, "reevaluate">): number {
   const { evidence, entries, evaluator, packNumber, clock, onChange } = parts;
   const nowMs = clock.nowMs();
   const origin = { evidenceSequence, policyId: policyIdFor(packNumber), regionRevision: evidence.regions.revision() };

@@ -204,7 +204,7 @@ function tell(request: Request, { feed: feedName, batch: id }: { feed: string; b
   const header = desk.inbox.find({ source: source.name, feed: feedName as Feed, batch: id });
   if (!header) return problemResponse({ status: 404, title: "No such batch", detail: `the source ${source.name} has delivered no batch of this id to this feed` });
   const progress = desk.evidence()?.progress(header.sequence);
-  const { repeats, undone = [] } = progress ?? {};
+  const { repeats, undone = [], tooLate = 0 } = progress ?? {};
   const change = isGuarded(header.feed) ? desk.evidence()?.change(repeats ?? header.sequence) : undefined;
   const appliedMs = progress?.appliedMs ?? null;
   return Response.json({
@@ -221,6 +221,7 @@ function tell(request: Request, { feed: feedName, batch: id }: { feed: string; b
     tookMs: appliedMs === null ? null : appliedMs - header.receivedMs,
     ...(repeats === undefined ? {} : { repeats: true }),
     ...(undone.length > 0 ? { undone } : {}),
+    ...(tooLate > 0 ? { tooLate } : {}),
     ...(change ? { change: { id: change.id, state: change.state, reasons: change.reasons, report: change.report } } : {}),
   });
 }

@@ -9,6 +9,7 @@ import { applyBatch, createReevaluation, createTurns, StoppedError, type Applier
 import { mayTakeLong, type NumberedPack } from "./guarded.ts";
 import { openInboxReader } from "./inbox.ts";
 import { startQueueWorker, type QueueAddress } from "./queue.ts";
+import { createPurge } from "./retention.ts";
 
 export interface WorkerSettings {
   readonly folders: { readonly inbox: string; readonly evidence: string; readonly entries: string };
@@ -21,6 +22,8 @@ export interface WorkerSettings {
 }
 
 const HEARTBEAT_MS = 1000;
+/** How often it is looked whether a day has begun, and past facts are to be removed. */
+const RETENTION_MS = 60_000;
 
 /** Starts the worker. @returns how to stop it. */
 export function startWorker({ folders, queueAddress, firstPack, limits, clock, log }: WorkerSettings): { stop(): Promise<void> } {
@@ -106,11 +109,27 @@ export function startWorker({ folders, queueAddress, firstPack, limits, clock, l
     if (!(error instanceof StoppedError)) log(`the entries could not be computed anew: ${(error as Error).message}`);
   });
 
+  const purge = createPurge(parts);
+  let purging: Promise<void> | undefined;
+  const purgePast = (): void => {
+    purging ??= purge
+      .run()
+      .then(
+        (facts = 0) => facts > 0 && log(`${facts} facts that no rule looks back on any more were removed`),
+        (error: unknown) => log(`past facts could not be removed, which will be tried again: ${(error as Error).message}`),
+      )
+      .then(() => (purging = undefined));
+  };
+  const retentionTimer = setInterval(purgePast, RETENTION_MS);
+  void caughtUp.then(purgePast);
+
   return {
     async stop() {
       isStopping = true;
       clearInterval(timer);
+      clearInterval(retentionTimer);
       await Promise.all([queue.close(), caughtUp]);
+      await purging;
       await Promise.allSettled(running.values());
       await entries.flushed();
       await Promise.all([inbox.close(), evidence.close(), entries.close()]);

@@ -50,6 +50,7 @@ import { encodeEntry, entryFault, entryOf, readEntryAt, type EntryState } from "
 import { openEvidenceWriter } from "../evidence/index.ts";
 import { createEvaluator } from "./evaluate.ts";
 import { beijingPack, parsePack } from "./pack.ts";
+import { createRetention } from "./retention.ts";
 
 const at = (text: string): number => parseInstant(`${text}+08:00`)!;
 const HOUR = 3600;
@@ -806,3 +807,103 @@ function subjectOf(fact: Fact, index: number, documents: readonly SubjectKey[]):
   return FACT_KEYS.find((k) => keyText(k) === fact.fact)! as Uint8Array as SubjectKey;
 }
 const keyOf = (_fact: Fact, index: number): FactKey => FACT_KEYS[index]!;
+
+describe("what is past (retention)", () => {
+  const since = fc.nat({ max: 80 });
+  /** A fact that begins at `from` or up to three weeks later, as the one it is made of. */
+  const movedBehind = (fact: Fact, from: Instant): Fact => {
+    const times = Object.entries(fact).filter((entry): entry is [string, number] => ["from", "to", "until", "at", "sampledAt", "issuedAt"].includes(entry[0]) && typeof entry[1] === "number");
+    const begin = Math.min(...times.map(([, time]) => time));
+    const by = from + (begin % (21 * DAY)) - begin;
+    return { ...fact, ...Object.fromEntries(times.map(([name, time]) => [name, time + by])) };
+  };
+  const cutAt = (v: Verdict, from: Instant): object => {
+    const entry = entryOf(v, { evidenceSequence: 0, policyId: 0, regionRevision: 0 }, from);
+    const shownTests = entry.shownTests.map((s) => ({ ...s, from: Math.max(s.from, from) }));
+    return { flags: timedFlags(v.reasons.filter((r) => r.until > from).map((r) => ({ ...r, from: Math.max(r.from, from) }))), negatives: entry.negatives, shownTests };
+  };
+  const seasonOf = ({ facts }: History): Instant => Math.min(...facts.flatMap((f) => ("sampledAt" in f ? [f.sampledAt] : "at" in f ? [f.at] : [])), Infinity);
+
+  test("changes nothing from then on, whatever is told later: of facts that begin later, and of regions", () => {
+    let [past, all] = [0, 0];
+    fc.assert(
+      fc.property(histories, since, histories, (history, days, later) => {
+        const season = seasonOf(history);
+        fc.pre(season !== Infinity);
+        const from = season + days * DAY;
+        const retention = createRetention([createEvaluator(pack, regionsOf(history))]);
+        const gone = retention.pastFacts(history, from);
+        past += gone.size;
+        all += history.facts.length;
+        const kept = history.facts.filter((fact) => !gone.has(fact));
+        expectSame(cutAt(evaluatorOf(history)({ ...history, facts: kept }), from), cutAt(evaluatorOf(history)(history), from));
+        // A refutation frees, and of what it frees a stay of before may be the next one: it may only be found less.
+        const more = later.facts.filter((f) => f.kind !== "refutation").map((f) => movedBehind(f, from));
+        const by = { ...history.by };
+        for (const [code, { held, infections }] of Object.entries(later.by)) {
+          const known = by[Number(code)] ?? { held: [], infections: [] };
+          const behind = from + DAY - (((from % DAY) + DAY + 8 * HOUR) % DAY);
+          by[Number(code)] = {
+            held: union([...known.held, ...held.map((h) => ({ from: from + (h.from % (20 * DAY)), until: from + (h.from % (20 * DAY)) + h.until - h.from }))]),
+            infections: [...known.infections, ...infections.map((i) => ({ ...i, day: (behind + 8 * HOUR) / DAY + (i.day % 20), knownFrom: behind + (i.day % 20) * DAY }))],
+          };
+        }
+        const evaluate = evaluatorOf({ by, screenings: history.screenings });
+        expectSame(cutAt(evaluate({ ...history, facts: [...kept, ...more] }), from), cutAt(evaluate({ ...history, facts: [...history.facts, ...more] }), from));
+      }),
+      runs(31, 5000),
+    );
+    // Else it would say nothing.
+    expect(past / all).toBeGreaterThan(0.2);
+  });
+  test("is so for good: told again, or asked again later, it is past still", () => {
+    fc.assert(
+      fc.property(histories, since, since, (history, days, more) => {
+        const season = seasonOf(history);
+        fc.pre(season !== Infinity);
+        const retention = createRetention([createEvaluator(pack, regionsOf(history))]);
+        for (const fact of history.facts) if (retention.isPast(fact, season + days * DAY)) expect(retention.isPast(fact, season + (days + more) * DAY)).toBe(true);
+      }),
+      runs(32, 1000),
+    );
+  });
+
+  const NOW = at("2022-06-09T12:00:00");
+  const retention = createRetention([createEvaluator(pack, NOTHING_KNOWN)]);
+  const gone = (...facts: Fact[]): string[] => [...retention.pastFacts({ registered: true, facts }, NOW)].map((f) => f.kind);
+  const home = trip({ from: NOW - 5 * DAY });
+  const daysAgo = (days: number): Instant => NOW - days * DAY;
+
+  test.each([
+    ["a stay of over 15 days ago", trip({ from: daysAgo(40), to: daysAgo(15) }), 1],
+    ["a second less", trip({ from: daysAgo(40), to: daysAgo(15) + 1 }), 0],
+    ["one that goes on", trip({ county: 110105, from: daysAgo(400) }), 0],
+    ["a finding that is over", { ...base, ...named, kind: "finding", finding: "close-contact", level: null, from: daysAgo(9), until: NOW } satisfies Fact, 1],
+    ["a finding without an end", { ...base, ...named, kind: "finding", finding: "close-contact", level: null, from: daysAgo(900), until: null } satisfies Fact, 0],
+    ["a refutation", { ...base, ...named, kind: "refutation", subject: keyText(PHONES[0]!), fact: null, county: null, from: null, to: daysAgo(900), at: daysAgo(900) } satisfies Fact, 0],
+    ["the newest negative test, whose age is shown", labTest({ sampledAt: daysAgo(90), issuedAt: daysAgo(90) }), 0],
+    ["a positive one that nobody has settled", labTest({ sampledAt: daysAgo(90), issuedAt: daysAgo(90), result: "positive" }), 0],
+    ["a purchase after which nobody was tested", { ...base, kind: "purchase", at: daysAgo(90), drugClass: "fever", county: 110105 } satisfies Fact, 0],
+    ["a residence that is left", { ...base, kind: "residence", county: 110105, from: daysAgo(90), until: daysAgo(1) } satisfies Fact, 1],
+    ["a fact of long ago that came today", { ...trip({ from: daysAgo(40), to: daysAgo(30) }), knownFrom: daysAgo(30), receivedAt: NOW + 1 }, 0],
+  ])("%s", (_, fact, count) => {
+    expect(gone(fact, home)).toHaveLength(count);
+  });
+  test("with what answered it: a positive result and the negative one after it, when a newer one is there", () => {
+    const [positive, negative] = [labTest({ result: "positive", sampledAt: daysAgo(90), issuedAt: daysAgo(90) }), labTest({ sampledAt: daysAgo(89), issuedAt: daysAgo(89) })];
+    expect(gone(positive, negative, labTest({ sampledAt: daysAgo(1), issuedAt: daysAgo(1) }))).toEqual(["test", "test"]);
+    // Told again alone it would bind once more.
+    const again = (fact: Test): boolean => retention.isTooLate({ ...fact, knownFrom: NOW }, 30 * DAY);
+    expect([again(positive), again(negative), again(labTest({ result: "positive", issuedAt: daysAgo(2) }))]).toEqual([true, false, false]);
+  });
+  test("not the stay before the next one, which makes that an arrival; nor a clearance while what it clears may be raised", () => {
+    expect(gone(trip({ from: daysAgo(90), to: daysAgo(60) }))).toEqual([]);
+    const clearance = { ...base, ...named, kind: "clearance", clears: "popup-1", at: daysAgo(90) } satisfies Fact;
+    expect([gone(clearance, trip({ from: daysAgo(100) })), gone(clearance, trip({ from: daysAgo(80) }))]).toEqual([[], ["clearance"]]);
+  });
+  test("not the tests of a link's first days while it is not cleared", () => {
+    const link = (until: Instant | null): Fact => ({ ...base, ...named, kind: "finding", finding: "risk-link", level: "other", from: daysAgo(90), until });
+    const tests = [labTest({ sampledAt: daysAgo(88), issuedAt: daysAgo(88) }), labTest({ sampledAt: daysAgo(1), issuedAt: daysAgo(1) })];
+    expect([gone(link(null), ...tests), gone(link(daysAgo(2)), ...tests)]).toEqual([[], ["test", "finding"]]);
+  });
+});

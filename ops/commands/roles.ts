@@ -10,6 +10,7 @@ import { startLookupServer } from "../../core/lookup/index.ts";
 import { beijingPackText } from "../../core/policy/index.ts";
 import { dataFolder, folderClock, lockFolder, readState, type DataFolder } from "../dataFolder.ts";
 import { ownSocket } from "../redis.ts";
+import { dropHalfMadeStores } from "./compact.ts";
 import { UsageError, type Settings } from "../settings.ts";
 
 /** `lookup-process` is one of those that `lookup` starts. */
@@ -47,7 +48,8 @@ export async function runRole(role: Role, settings: Settings, say: (line: string
         startExplainServer({ host, port, evidenceFolder: folder.evidence, registry, keyring, sessionSecret: sessionSecret(), clock, log }),
       ),
   };
-  const lock = role === "worker" ? await lockForWorker(folder) : undefined;
+  const lock = role === "worker" || role === "ingest" ? await lockFor(role, folder) : undefined;
+  if (lock) dropHalfMadeStores(folder, role === "ingest" ? ["inbox"] : ["evidence", "entries"]);
   const server = start[role]();
   say(`ready ${server.port}`);
   await endRequested((line) => {
@@ -67,11 +69,11 @@ export async function endRequested(onLine: (line: string) => void = () => undefi
   });
 }
 
-/** Two workers would each keep the pack in force and its limits in mind, and one would go on with what the other has replaced. The one before may still be ending. */
-async function lockForWorker(folder: DataFolder): Promise<{ release(): void }> {
+/** Two ingest APIs would write one inbox; two workers would each keep the pack in force and its limits in mind, and one would go on with what the other has replaced. The one before may still be ending. */
+async function lockFor(role: "worker" | "ingest", folder: DataFolder): Promise<{ release(): void }> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return lockFolder(folder, "worker");
+      return lockFolder(folder, role);
     } catch (error) {
       if (attempt === 50) throw error;
       await setTimeout(100);
