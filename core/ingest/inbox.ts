@@ -35,6 +35,8 @@ export interface InboxReader {
   chunk(sequence: number, index: number): readonly StoredRow[];
   /** Batches whose rows are still kept, oldest first. */
   pending(): number[];
+  /** Chunks on disk, of batches that are kept or being read. */
+  chunkCount(): number;
   close(): Promise<void>;
 }
 
@@ -51,8 +53,6 @@ export interface StagedBatch {
 
 export interface Inbox extends InboxReader {
   stage(): StagedBatch;
-  /** Chunks on disk, of batches that are kept or being read. */
-  chunkCount(): number;
   /** Keeps a batch that is whole in memory: `add` and `commit` in one. */
   store(batch: NewBatch, rows: readonly InboxRow[]): Promise<BatchHeader>;
   /** Drops the rows of an applied batch; its header stays, so that a repetition is still known. */
