@@ -43,7 +43,7 @@ export interface Inbox extends InboxReader {
 }
 
 /** Rows a chunk: one write transaction of the worker. */
-export const CHUNK_ROWS = 4000;
+export const CHUNK_ROWS = 1500;
 
 const MAP_BYTES = 256 * 2 ** 30;
 
