@@ -60,9 +60,9 @@ export interface Inbox extends InboxReader {
 }
 
 /** Rows a chunk: one write transaction of the worker. */
-export const CHUNK_ROWS = 4000;
+export const CHUNK_ROWS = 1500;
 /** Chunks removed in one transaction, so that dropping a large batch doesn't hold up others. */
-const DROP_CHUNKS = 25;
+const DROP_CHUNKS = 50;
 
 const MAP_BYTES = 256 * 2 ** 30;
 
