@@ -6,7 +6,7 @@
 // MDB_node: u32 and u16 are a child's page number in a branch, length and flags in a leaf; u16 length of the key; the key; the value.
 
 import { KEY_BYTES } from "../domain/index.ts";
-import { PAGE_BYTES, PAGE_HEADER_BYTES } from "./pageMap.ts";
+import { PAGE_BYTES, PAGE_HEADER_BYTES, u64 } from "./pageMap.ts";
 
 export const BRANCH = 0x01;
 export const LEAF = 0x02;
@@ -24,8 +24,13 @@ export function isPage(view: DataView, at: number, page: number, kind: number, t
     view.getUint32(at, true) === page &&
     view.getUint32(at + 4, true) === 0 &&
     (view.getUint16(at + 18, true) & KINDS) === kind &&
-    view.getUint32(at + 8, true) + view.getUint32(at + 12, true) * 2 ** 32 <= transaction
+    transactionOf(view, at) <= transaction
   );
+}
+
+/** The transaction that wrote a page. */
+export function transactionOf(view: DataView, at: number): number {
+  return u64(view, at + 8);
 }
 
 /** The number of nodes of such a page, at least 1; 0: it isn't that page. */

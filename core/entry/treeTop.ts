@@ -11,7 +11,7 @@ import { KEY_BYTES } from "../domain/index.ts";
 const PAGES_MAX = 2 ** 14;
 const KEY_WORDS = KEY_BYTES / 4;
 
-interface Level {
+export interface Level {
   /** Of the lowest key of each page: its first word. */
   readonly firsts: Uint32Array;
   /** All its words, four a page. */

@@ -3,14 +3,15 @@
 // too. It allocates nothing.
 // Not here: whether the tree may still be read (mappedReader.ts), and whether the bytes found are sound (codec.ts).
 //
-// All keys go down together, a level at a time, and a level is walked in passes that touch first the pages' heads, then the guessed places: what one key
-// waits for from memory, the processor fetches while it works on the next ones. Keys are hashes, hence uniform, so a place is guessed from the
-// bounds that the level above gave, and once more from what lies there; then it is corrected in small steps, and by halving when keys aren't uniform. `| 0`
-// makes the guesses: Math.round took two thirds of a walk.
+// All keys go down together, a level at a time, and a level begins with loops that only touch what the keys will probably need: what one key waits for from memory, the processor fetches
+// while it works on the next ones. Below the tree's top a key's leaf is found in a list (leafList.ts), and only when that would be too long in the branch pages. Keys are hashes, hence uniform,
+// so a place is guessed from the bounds that the level above gave, and once more from what lies there; then it is corrected in small steps, and by halving when keys aren't uniform. `| 0` makes
+// the guesses: Math.round took two thirds of a walk.
 
 import { KEY_BYTES } from "../domain/index.ts";
-import { BRANCH, childOf, isPage, keyedNodeAt, KEYED_NODE_AT_MAX, LEAF, NO_PAGE, NODE_HEADER_BYTES, nodesOf, OVERFLOW } from "./page.ts";
+import { BRANCH, childOf, isPage, keyedNodeAt, LEAF, NO_PAGE, NODE_HEADER_BYTES, nodesOf, OVERFLOW } from "./page.ts";
 import { offsetOf, PAGE_BYTES, PAGE_HEADER_BYTES, u64, windowOf, type PageMap, type Tree } from "./pageMap.ts";
+import { LeafList } from "./leafList.ts";
 import { TreeTop } from "./treeTop.ts";
 
 /** Keys that go down together. */
@@ -45,6 +46,7 @@ export class TreeWalk {
   readonly lengths = new Uint32Array(WALK_KEYS);
   private readonly map: PageMap;
   private readonly top = new TreeTop();
+  private readonly list = new LeafList();
   private tree: Tree | undefined;
   private keys: Uint8Array = new Uint8Array();
   private keysAt = 0;
@@ -53,9 +55,9 @@ export class TreeWalk {
   private readonly pages = new Uint32Array(WALK_KEYS);
   private readonly from = new Float64Array(WALK_KEYS);
   private readonly until = new Float64Array(WALK_KEYS);
-  /** Of each key's page: how many nodes it has, where the key is thought to be, and what lies there. */
-  private readonly nodes = new Int32Array(WALK_KEYS);
-  private readonly guesses = new Int32Array(WALK_KEYS);
+  /** Of each key: the place of its page in the tree's top. */
+  private readonly places = new Int32Array(WALK_KEYS);
+  /** What was read to no other end than that it comes from memory. */
   private readonly touched = new Int32Array(WALK_KEYS);
   /** Whether the node that was found last has the very key. */
   private isExact = false;
@@ -67,8 +69,10 @@ export class TreeWalk {
   /** Takes the tree that is read from now on. @returns whether it is one that can be. */
   take(tree: Tree): boolean {
     if (tree.flags !== 0 || tree.depth > DEPTH_MAX || (tree.depth > 0 && tree.root >= this.map.pages)) return false;
-    if (tree.depth > 0) this.top.take(this.map, tree);
     this.tree = tree;
+    if (tree.depth === 0) return true;
+    this.top.take(this.map, tree);
+    this.list.take(this.top.level === tree.depth - 1 ? this.top.listed : undefined, this.top.count);
     return true;
   }
 
@@ -81,19 +85,17 @@ export class TreeWalk {
     this.keys = keys;
     this.keysAt = keysAt;
     this.begin(count);
-    for (let level = top.level; level < tree.depth; level++) {
-      if (!this.guess(count, BRANCH, tree.transaction)) return false;
-      this.guessAgain(count);
-      if (!this.descend(count)) return false;
+    if (this.list.isInUse) {
+      if (!this.toLeaves(count, tree.transaction)) return false;
+    } else {
+      for (let level = top.level; level < tree.depth; level++) if (!this.descend(count, tree.transaction)) return false;
     }
-    if (!this.guess(count, LEAF, tree.transaction)) return false;
-    this.guessAgain(count);
     return this.pick(count, tree.transaction);
   }
 
   /** Finds the page of each key among those of the tree's top. */
   private begin(count: number): void {
-    const { keys, firsts, pages, windows, offsets, from, until, top } = this;
+    const { keys, firsts, pages, windows, offsets, from, until, places, top } = this;
     const listed = top.listed.firsts;
     const listedPages = top.listed.pages;
     const n = top.count;
@@ -113,6 +115,7 @@ export class TreeWalk {
       firsts[i] = first;
       from[i] = listed[low]!;
       until[i] = high < n ? listed[high]! : FIRSTS_END;
+      places[i] = low;
       const page = listedPages[low]!;
       pages[i] = page;
       windows[i] = windowOf(page);
@@ -120,80 +123,88 @@ export class TreeWalk {
     }
   }
 
-  /**
-   * Reads a byte of each line of memory that a key will probably need of its page, and does nothing else: so the processor runs far ahead, and asks memory for all of them at
-   * once. They are the head, the offsets of a page with as many nodes as usual, and where the node lies if the page was filled in order of the keys, as a compacted or freshly loaded
-   * store's are. Elsewhere that line is read in vain, which costs some nanoseconds.
-   */
-  private touch(count: number): void {
-    const { windows, offsets, firsts, from, until, touched } = this;
-    const views = this.map.windows;
+  /** Goes from the last branch pages to the leaves whose range holds the key, by the list of them. */
+  private toLeaves(count: number, transaction: number): boolean {
+    const { firsts, pages, windows, offsets, from, until, places, touched, list, map } = this;
     for (let i = 0; i < count; i++) {
-      const view = views[windows[i]!]!;
-      const at = offsets[i]!;
-      // Nodes fill a page from its end.
-      const node = PAGE_BYTES - (((firsts[i]! - from[i]!) / (until[i]! - from[i]!)) * PAGE_BYTES);
-      touched[i] =
-        view.getUint8(at) +
-        view.getUint8(at + LINE_BYTES) +
-        view.getUint8(at + 2 * LINE_BYTES) +
-        view.getUint8(at + inPage(node - LINE_BYTES)) +
-        view.getUint8(at + inPage(node)) +
-        view.getUint8(at + inPage(node + LINE_BYTES));
+      const top = places[i]!;
+      if (list.counts[top] === 0 && !list.list(map, this.top.listed, top, transaction)) return false;
+      const n = list.counts[top]!;
+      touched[i] = list.leaves[list.starts[top]! + 2 * within(((firsts[i]! - from[i]!) / (until[i]! - from[i]!)) * n, n)]!;
     }
-  }
-
-  /** Checks the pages' heads and guesses where in each the key lies. */
-  private guess(count: number, kind: number, transaction: number): boolean {
-    this.touch(count);
-    const { windows, offsets, pages, firsts, from, until, nodes, guesses, touched } = this;
-    const views = this.map.windows;
+    const { leaves, starts, counts } = list;
     for (let i = 0; i < count; i++) {
-      const view = views[windows[i]!]!;
-      const at = offsets[i]!;
-      const n = nodesOf(view, at, pages[i]!, kind, transaction);
-      if (n === 0) return false;
-      const low = from[i]!;
-      const guess = within((((firsts[i]! - low) / (until[i]! - low)) * n) | 0, n);
-      nodes[i] = n;
-      guesses[i] = guess;
-      touched[i] = view.getUint16(at + PAGE_HEADER_BYTES + 2 * guess, true);
+      const start = starts[places[i]!]!;
+      const n = counts[places[i]!]!;
+      const first = firsts[i]!;
+      let low = 0;
+      let high = n;
+      let place = within(((first - from[i]!) / (until[i]! - from[i]!)) * n, n);
+      for (let steps = 0; low + 1 < high; steps++) {
+        if (place <= low || place >= high || steps > STEPS_MAX) place = (low + high) >> 1;
+        const word = leaves[start + 2 * place]!;
+        if (word > first || (word === first && this.isNodeAbove(place, i))) high = place--;
+        else low = place++;
+      }
+      if (low > 0) from[i] = leaves[start + 2 * low]!;
+      if (high < n) until[i] = leaves[start + 2 * high]!;
+      const page = leaves[start + 2 * low + 1]!;
+      pages[i] = page;
+      windows[i] = windowOf(page);
+      offsets[i] = offsetOf(page);
     }
     return true;
   }
 
-  /** Corrects the guesses by what lies there, and has what lies at the new ones fetched. */
-  private guessAgain(count: number): void {
-    const { windows, offsets, firsts, from, until, nodes, guesses, touched } = this;
+  /**
+   * Reads a byte of each line of memory that a key will probably need of its page, and does nothing else: so the processor runs far ahead, and asks memory for all of them at
+   * once; for the heads first, because where a page lies at all takes longest. The others are the offsets of a page with as many nodes as usual, and where the node lies if the page was
+   * filled in order of the keys, as a compacted or freshly loaded store's are. Elsewhere those lines are read in vain, which costs some nanoseconds.
+   */
+  private touch(count: number): void {
+    const { windows, offsets, firsts, from, until, touched } = this;
     const views = this.map.windows;
+    for (let i = 0; i < count; i++) touched[i] = views[windows[i]!]!.getUint8(offsets[i]!);
     for (let i = 0; i < count; i++) {
-      const node = touched[i]!;
-      if (node > KEYED_NODE_AT_MAX) continue;
       const view = views[windows[i]!]!;
       const at = offsets[i]!;
-      const n = nodes[i]!;
-      const word = view.getUint32(at + PAGE_HEADER_BYTES + node + NODE_HEADER_BYTES, false);
-      const guess = within(guesses[i]! + ((((firsts[i]! - word) / (until[i]! - from[i]!)) * n) | 0), n);
-      guesses[i] = guess;
-      touched[i] = view.getUint16(at + PAGE_HEADER_BYTES + 2 * guess, true);
-    }
-    for (let i = 0; i < count; i++) {
-      const node = touched[i]!;
-      if (node <= KEYED_NODE_AT_MAX) touched[i] = views[windows[i]!]!.getUint16(offsets[i]! + PAGE_HEADER_BYTES + node, true);
+      // Nodes fill a page from its end.
+      const node = (PAGE_BYTES - ((firsts[i]! - from[i]!) / (until[i]! - from[i]!)) * PAGE_BYTES) | 0;
+      touched[i] =
+        view.getUint8(at + LINE_BYTES) +
+        view.getUint8(at + 2 * LINE_BYTES) +
+        view.getUint8(at + inPage(node - 3 * LINE_BYTES)) +
+        view.getUint8(at + inPage(node - 2 * LINE_BYTES)) +
+        view.getUint8(at + inPage(node - LINE_BYTES)) +
+        view.getUint8(at + inPage(node)) +
+        view.getUint8(at + inPage(node + LINE_BYTES)) +
+        view.getUint8(at + inPage(node + 2 * LINE_BYTES)) +
+        view.getUint8(at + inPage(node + 3 * LINE_BYTES));
     }
   }
 
+  /** Guesses where in a page of `n` nodes key i lies: from the bounds, and once more from what lies there. */
+  private guess(view: DataView, at: number, n: number, i: number): number {
+    const first = this.firsts[i]!;
+    const low = this.from[i]!;
+    const density = n / (this.until[i]! - low);
+    const guess = within((first - low) * density, n);
+    const node = keyedNodeAt(view, at, guess);
+    return node < 0 ? guess : within(guess + (((first - view.getUint32(node + NODE_HEADER_BYTES, false)) * density) | 0), n);
+  }
+
   /** Goes from branch pages to the children whose range holds the key. */
-  private descend(count: number): boolean {
-    const { windows, offsets, pages, firsts, from, until, nodes, guesses } = this;
+  private descend(count: number, transaction: number): boolean {
+    this.touch(count);
+    const { windows, offsets, pages, firsts, from, until } = this;
     const views = this.map.windows;
     const mapped = this.map.pages;
     for (let i = 0; i < count; i++) {
       const view = views[windows[i]!]!;
       const at = offsets[i]!;
-      const n = nodes[i]!;
+      const n = nodesOf(view, at, pages[i]!, BRANCH, transaction);
       // The first node stands for everything below the second: its own key counts for nothing.
-      const place = n < 2 ? CONFUSED : this.lastNotAbove(view, at, 1, n, guesses[i]!, firsts[i]!, i);
+      const place = n < 2 ? CONFUSED : this.lastNotAbove(view, at, 1, n, this.guess(view, at, n, i), firsts[i]!, i);
       const page = place === CONFUSED ? NO_PAGE : childOf(view, at, place, mapped);
       if (page === NO_PAGE) return false;
       if (place > 0) from[i] = view.getUint32(keyedNodeAt(view, at, place) + NODE_HEADER_BYTES, false);
@@ -208,12 +219,15 @@ export class TreeWalk {
 
   /** Finds the keys in leaf pages, and what their values are. */
   private pick(count: number, transaction: number): boolean {
-    const { outcomes, windows, offsets, lengths, firsts, nodes, guesses } = this;
+    this.touch(count);
+    const { outcomes, windows, offsets, pages, lengths, firsts } = this;
     const views = this.map.windows;
     for (let i = 0; i < count; i++) {
       const view = views[windows[i]!]!;
       const at = offsets[i]!;
-      const place = this.lastNotAbove(view, at, 0, nodes[i]!, guesses[i]!, firsts[i]!, i);
+      const n = nodesOf(view, at, pages[i]!, LEAF, transaction);
+      if (n === 0) return false;
+      const place = this.lastNotAbove(view, at, 0, n, this.guess(view, at, n, i), firsts[i]!, i);
       if (place === CONFUSED) return false;
       if (!this.isExact) continue;
       const node = keyedNodeAt(view, at, place);
@@ -276,6 +290,12 @@ export class TreeWalk {
     return 0;
   }
 
+  /** Whether the key of node `place` of the branch page that key i has come to, with the same first word, is above it. */
+  private isNodeAbove(place: number, i: number): boolean {
+    const view = this.map.windows[this.windows[i]!]!;
+    return this.orderOfRest(view, keyedNodeAt(view, this.offsets[i]!, place), i) > 0;
+  }
+
   /** Whether the lowest key of a listed page, whose first word is that of key i, is above it. */
   private isListedAbove(place: number, i: number): boolean {
     const { keys } = this;
@@ -296,10 +316,10 @@ function wordOf(keys: Uint8Array, at: number): number {
 
 /** An offset in a page, whatever number was made of a guess. */
 function inPage(offset: number): number {
-  return (offset | 0) & (PAGE_BYTES - 1);
+  return offset & (PAGE_BYTES - 1);
 }
 
 /** The place nearest to a guess in a page of `n` nodes. */
 function within(guess: number, n: number): number {
-  return guess > 0 ? (guess < n ? guess : n - 1) : 0;
+  return guess > 0 ? (guess < n ? guess | 0 : n - 1) : 0;
 }
