@@ -88,6 +88,8 @@ export interface EvidenceReader extends ChangeReader {
   /** How many subjects have or had a stay there, live or lived there. */
   visitorCount(county: CountyCode): number;
   residentCount(county: CountyCode): number;
+  /** Whether this very revision of a fact lies in the store. */
+  keepsFact(subject: SubjectKey, factKey: FactKey, fact: Fact): boolean;
   progress(batch: number): BatchProgress | undefined;
   /** How many entries became others when they were computed anew under a pack, by its number. */
   entriesChangedUnder(pack: number): number;
@@ -264,6 +266,7 @@ function createStore(folder: string, readOnly: boolean): EvidenceWriter {
     visitorCount: (county) => stays.getKeysCount(rangeOf(county)),
     residentCount: (county) => residents.getKeysCount(rangeOf(county)),
 
+    keepsFact: (subject, factKey, fact) => facts.doesExist(Buffer.concat([subject, factKey, versionOf(fact, subject)])),
     progress: (batch) => batches.get(batch),
     entriesChangedUnder,
     addEntriesChangedUnder: (pack, entries) => {
