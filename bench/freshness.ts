@@ -6,6 +6,7 @@ import { formatInstant, now } from "../core/domain/index.ts";
 import type { BenchResult } from "./run.ts";
 import { documentOf, inventedNumber } from "./people.ts";
 import { startService, type BenchService } from "./service.ts";
+import { quantile } from "./steady.ts";
 
 const P99_MS_MAX = 1000;
 /** A holder who isn't green after so long is counted as never. */
@@ -82,10 +83,4 @@ async function timed(work: () => Promise<unknown>): Promise<number> {
   const startMs = performance.now();
   await work();
   return performance.now() - startMs;
-}
-
-/** Nearest rank, to a hundredth. */
-function quantile(values: readonly number[], share: number): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  return Math.round(sorted[Math.max(Math.ceil(share * sorted.length) - 1, 0)]! * 100) / 100;
 }

@@ -2,6 +2,7 @@
 // Exit status 0 only when what the bench promises held.
 
 import { evaluate } from "./evaluate.ts";
+import { fanout } from "./fanout.ts";
 import { freshness } from "./freshness.ts";
 import { limiter } from "./limiter.ts";
 import { policyDiff } from "./policyDiff.ts";
@@ -24,7 +25,7 @@ interface Bench {
   readonly run: (option: (name: string, initial: number) => number, progress: (line: string) => void, has: (flag: string) => boolean) => Promise<BenchResult>;
 }
 
-const BENCHES: Record<string, Bench> = { evaluate, freshness, limiter, "policy-diff": policyDiff, publications, reader, scale, scan, torture };
+const BENCHES: Record<string, Bench> = { evaluate, fanout, freshness, limiter, "policy-diff": policyDiff, publications, reader, scale, scan, torture };
 
 function help(): string {
   const lines = Object.entries(BENCHES).flatMap(([name, { question, options }]) => [`  ${name}: ${question}`, ...options.map((o) => `      ${o}`)]);

@@ -8,12 +8,24 @@ import { fileURLToPath } from "node:url";
 import { readRegistry, signRequest, signSessionRequest } from "../core/access/index.ts";
 import { formatInstant, now, offsetClock, type Clock } from "../core/domain/index.ts";
 
+/** What the ingest API says of a batch. */
+export interface BenchBatch {
+  readonly state: string;
+  readonly entriesChanged: number;
+  readonly undone?: readonly string[];
+  /** Of a batch that changes rules or regions, once it is measured. */
+  readonly change?: { readonly id: number; readonly state: string; readonly reasons: readonly string[] };
+}
+
 export interface BenchService {
+  /** Of the supervisor. */
+  readonly pid: number;
   readonly clock: Clock;
   readonly folder: string;
   readonly evidenceFolder: string;
-  /** Delivers rows as NDJSON. @throws unless all are accepted. */
+  /** Delivers rows as NDJSON, or one risk list as the JSON that it is. @throws unless all are accepted. */
   deliver(feed: string, batchId: string, rows: readonly object[]): Promise<void>;
+  batch(feed: string, batchId: string): Promise<BenchBatch>;
   isApplied(feed: string, batchId: string): Promise<boolean>;
   scan(number: string): Promise<{ pass: boolean; popups: number[] }>;
   stop(): Promise<void>;
@@ -48,7 +60,14 @@ export async function startService(holders = 1000, given?: string): Promise<Benc
   );
   const { session } = (await (await fetch(`${lookup}/v1/sessions`, { method: "POST", body: JSON.stringify(request) })).json()) as { session: string };
 
+  const batch = async (feed: string, batchId: string): Promise<BenchBatch> => {
+    const path = `/v1/feeds/${feed}/batches/${batchId}`;
+    const answer = await fetch(ingest + path, { headers: await signRequest({ method: "GET", path }, source, clock) });
+    return (await answer.json()) as BenchBatch;
+  };
+
   return {
+    pid: child.pid,
     clock,
     folder,
     evidenceFolder: join(folder, "evidence"),
@@ -56,15 +75,13 @@ export async function startService(holders = 1000, given?: string): Promise<Benc
       const body = new TextEncoder().encode(rows.map((row) => JSON.stringify(row)).join("\n"));
       const path = `/v1/feeds/${feed}/batches`;
       const headers = await signRequest({ method: "POST", path, batchId, body }, source, clock);
-      const answer = await fetch(ingest + path, { method: "POST", headers: { ...headers, "Content-Type": "application/x-ndjson" }, body });
-      const { accepted } = (await answer.json()) as { accepted?: number };
-      if (answer.status !== 202 || accepted !== rows.length) throw new Error(`the batch ${batchId} of ${feed} was not accepted whole: status ${answer.status}`);
+      const contentType = feed === "risk-areas" ? "application/json" : "application/x-ndjson";
+      const answer = await fetch(ingest + path, { method: "POST", headers: { ...headers, "Content-Type": contentType }, body });
+      const { refused } = (await answer.json()) as { refused?: unknown[] };
+      if (answer.status !== 202 || refused?.length !== 0) throw new Error(`the batch ${batchId} of ${feed} was not accepted whole: status ${answer.status}`);
     },
-    async isApplied(feed, batchId) {
-      const path = `/v1/feeds/${feed}/batches/${batchId}`;
-      const answer = await fetch(ingest + path, { headers: await signRequest({ method: "GET", path }, source, clock) });
-      return ((await answer.json()) as { state: string }).state === "applied";
-    },
+    batch,
+    isApplied: async (feed, batchId) => (await batch(feed, batchId)).state === "applied",
     async scan(number) {
       const headers = { Authorization: `Bearer ${session}` };
       const answer = await fetch(`${lookup}/v1/scan`, { method: "POST", headers, body: JSON.stringify({ document: { type: "resident-id", number } }) });
