@@ -43,12 +43,14 @@ export interface BatchProgress {
   /** Chunks whose entries are on disk. */
   readonly chunksDone: number;
   readonly entriesChanged: number;
-  /** Counties whose visitors are still to be evaluated anew, and the last subject done in the first of them. */
+  /** Counties whose visitors are still to be evaluated anew, and the last subject in the first of them whose holders are done. */
   readonly recompute: {
     readonly counties: readonly CountyCode[];
     /** Counties whose residents are: after the visitors of all counties. */
     readonly residents?: readonly CountyCode[];
     readonly after: Uint8Array | null;
+    /** Of those gathered behind `after` the last holder done; absent: none is. */
+    readonly within?: Uint8Array;
   };
   /** Milliseconds of the service's clock; null: not applied yet. */
   readonly appliedMs: number | null;
