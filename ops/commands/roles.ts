@@ -8,6 +8,7 @@ import { startExplainServer } from "../../core/explain/index.ts";
 import { FEEDS, isFeed, startIngestServer, startWorker, USUAL_LIMITS } from "../../core/ingest/index.ts";
 import { startLookupServer } from "../../core/lookup/index.ts";
 import { beijingPackText } from "../../core/policy/index.ts";
+import { yieldToOthers } from "../cores.ts";
 import { dataFolder, folderClock, lockFolder, readState, type DataFolder } from "../dataFolder.ts";
 import { ownSocket } from "../redis.ts";
 import { UsageError, type Settings } from "../settings.ts";
@@ -47,6 +48,7 @@ export async function runRole(role: Role, settings: Settings, say: (line: string
         startExplainServer({ host, port, evidenceFolder: folder.evidence, registry, keyring, sessionSecret: sessionSecret(), clock, log }),
       ),
   };
+  if (role === "worker") yieldToOthers();
   const lock = role === "worker" ? await lockForWorker(folder) : undefined;
   const server = start[role]();
   say(`ready ${server.port}`);
