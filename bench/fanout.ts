@@ -4,14 +4,15 @@
 // crowd is held, so an operator releases it: counted is from then to the last entry; how long measuring took until it was held stands beside. Honest scans come at a steady
 // rate by the clock, first in the calm. In the end every entry is looked at: all visitors have the pop-up, nobody else's entry has changed.
 
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { cpus, tmpdir } from "node:os";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { allCounties, now, type CountyCode, type DocumentKey, type Instant } from "../core/domain/index.ts";
 import { decodeEntry, openEntryReader, sameContent } from "../core/entry/index.ts";
 import { findCounties } from "../core/ingest/index.ts";
 import type { BenchResult } from "./run.ts";
 import { startService, type BenchService } from "./service.ts";
+import { separateCores } from "./serviceCores.ts";
 import { quantile, steadily } from "./steady.ts";
 import { visitorKeys, visitorNumber, writeVisitors, type VisitorGroup } from "./visitors.ts";
 
@@ -44,7 +45,7 @@ export const fanout = {
       Bun.gc(true);
       const before = await controlEntries(folder, groups);
       const service = await startService(100, folder);
-      separateCores(service.pid);
+      const shareCores = separateCores(service.pid);
       try {
         // Visitors, who turn while they are scanned.
         const scan = (i: number): Promise<unknown> => service.scan(visitorNumber(i % Math.min(SCANNED, holders)));
@@ -88,7 +89,7 @@ export const fanout = {
         ];
         return { table, json, holds: isExact && json.seconds <= SECONDS_MAX && json.scan_p99_ratio <= P99_RATIO_MAX };
       } finally {
-        useCore(process.pid, `0-${cpus().length - 1}`);
+        shareCores();
         await service.stop();
       }
     } finally {
@@ -166,31 +167,6 @@ async function verify(folder: string, groups: readonly VisitorGroup[], before: r
   const unchanged = before.filter((record, i) => sameContent(record, entries.get(keys[visitors + i]!) ?? new Uint8Array())).length;
   await entries.close();
   return { turned, unchanged };
-}
-
-/** The lookup has the first core, where the service has put it; everything else, this process too, the last one. */
-function separateCores(supervisor: number): void {
-  if (cpus().length < 2 || Bun.which("taskset") === null) return;
-  const last = String(cpus().length - 1);
-  for (const pid of [supervisor, process.pid]) useCore(pid, last);
-  for (const { pid, command } of childrenOf(supervisor)) if (!command.includes("cli.ts\0lookup")) useCore(pid, last);
-}
-
-function useCore(pid: number, cores: string): void {
-  Bun.spawnSync(["taskset", "-a", "-c", "-p", cores, String(pid)], { stdout: "ignore", stderr: "ignore" });
-}
-
-function childrenOf(parent: number): { pid: number; command: string }[] {
-  return readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name))
-    .flatMap((name) => {
-      try {
-        if (Number(/^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${name}/status`, "utf8"))![1]) !== parent) return [];
-        return [{ pid: Number(name), command: readFileSync(`/proc/${name}/cmdline`, "utf8") }];
-      } catch {
-        return []; // it has ended meanwhile
-      }
-    });
 }
 
 function round2(value: number): number {

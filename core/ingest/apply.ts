@@ -49,9 +49,9 @@ const GATHERED_SUBJECTS = 250_000;
 /** Read before others get their turn. */
 const GATHERED_AT_ONCE = 2000;
 /** Holders evaluated in one transaction; between two of them others get their turn. */
-const RECOMPUTE_HOLDERS = 1000;
+const RECOMPUTE_HOLDERS = 500;
 /** So many transactions are synced together: what a crash repeats at most. */
-const RECOMPUTE_UNSYNCED = 16;
+const RECOMPUTE_UNSYNCED = 32;
 const NOTHING_DONE: BatchProgress = { chunksDone: 0, entriesChanged: 0, recompute: { counties: [], after: null }, appliedMs: null };
 
 /** Lets one piece of work after the other run, in the order of asking. */
