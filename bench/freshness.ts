@@ -1,11 +1,13 @@
 // freshness: how long is it from sending a negative test to a green scan?
 // One delivery after the other, each for a holder whose pop-up 4 waits for that test; the gate is asked again without a pause until it is green.
-// Beside it the time of a scan alone, which is the grain of the measure.
+// Beside it the time of a scan alone, which is the grain of the measure. With --rate: freshnessStream.ts.
 
 import { formatInstant, now } from "../core/domain/index.ts";
 import type { BenchResult } from "./run.ts";
 import { documentOf, inventedNumber } from "./people.ts";
 import { startService, type BenchService } from "./service.ts";
+import { freshnessInStream } from "./freshnessStream.ts";
+import { quantile } from "./steady.ts";
 
 const P99_MS_MAX = 1000;
 /** A holder who isn't green after so long is counted as never. */
@@ -14,8 +16,17 @@ const DAY_S = 86_400;
 
 export const freshness = {
   question: "how long is it from sending a negative test to a green scan?",
-  options: ["--deliveries N   how many tests are delivered (200)"],
-  async run(option: (name: string, initial: number) => number, progress: (line: string) => void): Promise<BenchResult> {
+  options: [
+    "--deliveries N   how many tests are delivered (200)",
+    "--rate N         instead: a steady stream of so many records a second, measured from the 202 on",
+    "--seconds N      with --rate: for so long (30)",
+    "--batchRows N    with --rate: records in a batch (50)",
+    "--holders N      with --rate: of a city of so many (100000)",
+  ],
+  async run(option: (name: string, initial: number) => number, progress: (line: string) => void, has: (flag: string) => boolean = () => false): Promise<BenchResult> {
+    if (has("rate")) {
+      return freshnessInStream({ rate: option("rate", 2000), batchRows: option("batchRows", 50), seconds: option("seconds", 30), holders: option("holders", 100_000) }, progress);
+    }
     const deliveries = option("deliveries", 200);
     progress("starting a service of its own");
     const service = await startService();
@@ -62,7 +73,7 @@ export const freshness = {
 };
 
 /** Holders who came from elsewhere five days ago and have not been tested since. */
-async function makeDue(service: BenchService, numbers: readonly string[]): Promise<void> {
+export async function makeDue(service: BenchService, numbers: readonly string[]): Promise<void> {
   const at = now(service.clock);
   const phone = (i: number): string => `129${String(i).padStart(8, "0")}`;
   await service.deliver("holders", "bench-holders", numbers.map((number, i) => ({ documents: [documentOf(number)], phones: [phone(i)] })));
@@ -82,10 +93,4 @@ async function timed(work: () => Promise<unknown>): Promise<number> {
   const startMs = performance.now();
   await work();
   return performance.now() - startMs;
-}
-
-/** Nearest rank, to a hundredth. */
-function quantile(values: readonly number[], share: number): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  return Math.round(sorted[Math.max(Math.ceil(share * sorted.length) - 1, 0)]! * 100) / 100;
 }

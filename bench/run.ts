@@ -2,6 +2,7 @@
 // Exit status 0 only when what the bench promises held.
 
 import { evaluate } from "./evaluate.ts";
+import { fanout } from "./fanout.ts";
 import { freshness } from "./freshness.ts";
 import { ingest } from "./ingest.ts";
 import { limiter } from "./limiter.ts";
@@ -25,7 +26,7 @@ interface Bench {
   readonly run: (option: (name: string, initial: number) => number, progress: (line: string) => void, has: (flag: string) => boolean, word: (name: string) => string | undefined) => Promise<BenchResult>;
 }
 
-const BENCHES: Record<string, Bench> = { evaluate, freshness, ingest, limiter, "policy-diff": policyDiff, publications, reader, scale, scan, torture };
+const BENCHES: Record<string, Bench> = { evaluate, fanout, freshness, ingest, limiter, "policy-diff": policyDiff, publications, reader, scale, scan, torture };
 
 function help(): string {
   const lines = Object.entries(BENCHES).flatMap(([name, { question, options }]) => [`  ${name}: ${question}`, ...options.map((o) => `      ${o}`)]);

@@ -8,16 +8,26 @@ import { fileURLToPath } from "node:url";
 import { readRegistry, signRequest, signSessionRequest } from "../core/access/index.ts";
 import { formatInstant, now, offsetClock, type Clock } from "../core/domain/index.ts";
 
+/** What the ingest API says of a batch. */
+export interface BenchBatch {
+  readonly state: string;
+  readonly entriesChanged: number;
+  readonly undone?: readonly string[];
+  /** Of a batch that changes rules or regions, once it is measured. */
+  readonly change?: { readonly id: number; readonly state: string; readonly reasons: readonly string[] };
+}
+
 export interface BenchService {
-  readonly clock: Clock;
-  /** The supervisor, whose children the servers are. */
+  /** Of the supervisor, whose children the servers are. */
   readonly pid: number;
+  readonly clock: Clock;
   readonly folder: string;
   readonly evidenceFolder: string;
-  /** Delivers rows as NDJSON. @throws unless all are accepted. */
+  /** Delivers rows as NDJSON, or one risk list as the JSON that it is. @throws unless all are accepted. */
   deliver(feed: string, batchId: string, rows: readonly object[]): Promise<void>;
-  /** The same of a body. @throws unless so many rows are accepted. */
-  deliverBody(feed: string, batchId: string, body: Uint8Array, expected: { contentType: string; accepted: number }): Promise<void>;
+  /** The same of a body. @throws unless none is refused, and so many rows are accepted where it is said. */
+  deliverBody(feed: string, batchId: string, body: Uint8Array, expected: { contentType: string; accepted: number | undefined }): Promise<void>;
+  batch(feed: string, batchId: string): Promise<BenchBatch>;
   isApplied(feed: string, batchId: string): Promise<boolean>;
   scan(number: string): Promise<{ pass: boolean; popups: number[] }>;
   stop(): Promise<void>;
@@ -56,25 +66,28 @@ export async function startService(holders = 1000, given?: string): Promise<Benc
     const path = `/v1/feeds/${feed}/batches`;
     const headers = await signRequest({ method: "POST", path, batchId, body }, source, clock);
     const answer = await fetch(ingest + path, { method: "POST", headers: { ...headers, "Content-Type": contentType }, body });
-    const { accepted } = (await answer.json()) as { accepted?: number };
-    if (answer.status !== 202 || accepted !== expected) throw new Error(`the batch ${batchId} of ${feed} was not accepted whole: status ${answer.status}`);
+    const { accepted, refused } = (await answer.json()) as { accepted?: number; refused?: unknown[] };
+    if (answer.status !== 202 || refused?.length !== 0 || accepted !== (expected ?? accepted)) throw new Error(`the batch ${batchId} of ${feed} was not accepted whole: status ${answer.status}`);
+  };
+
+  const batch = async (feed: string, batchId: string): Promise<BenchBatch> => {
+    const path = `/v1/feeds/${feed}/batches/${batchId}`;
+    const answer = await fetch(ingest + path, { headers: await signRequest({ method: "GET", path }, source, clock) });
+    return (await answer.json()) as BenchBatch;
   };
 
   return {
-    clock,
     pid: child.pid,
+    clock,
     deliverBody,
     folder,
     evidenceFolder: join(folder, "evidence"),
     async deliver(feed, batchId, rows) {
       const body = new TextEncoder().encode(rows.map((row) => JSON.stringify(row)).join("\n"));
-      await deliverBody(feed, batchId, body, { contentType: "application/x-ndjson", accepted: rows.length });
+      await deliverBody(feed, batchId, body, { contentType: feed === "risk-areas" ? "application/json" : "application/x-ndjson", accepted: feed === "risk-areas" ? undefined : rows.length });
     },
-    async isApplied(feed, batchId) {
-      const path = `/v1/feeds/${feed}/batches/${batchId}`;
-      const answer = await fetch(ingest + path, { headers: await signRequest({ method: "GET", path }, source, clock) });
-      return ((await answer.json()) as { state: string }).state === "applied";
-    },
+    batch,
+    isApplied: async (feed, batchId) => (await batch(feed, batchId)).state === "applied",
     async scan(number) {
       const headers = { Authorization: `Bearer ${session}` };
       const answer = await fetch(`${lookup}/v1/scan`, { method: "POST", headers, body: JSON.stringify({ document: { type: "resident-id", number } }) });

@@ -45,12 +45,14 @@ export interface BatchProgress {
   /** Chunks whose entries are on disk. */
   readonly chunksDone: number;
   readonly entriesChanged: number;
-  /** Counties whose visitors are still to be evaluated anew, and the last subject done in the first of them. */
+  /** Counties whose visitors are still to be evaluated anew, and the last subject in the first of them whose holders are done. */
   readonly recompute: {
     readonly counties: readonly CountyCode[];
     /** Counties whose residents are: after the visitors of all counties. */
     readonly residents?: readonly CountyCode[];
     readonly after: Uint8Array | null;
+    /** Of those gathered behind `after` the last holder done; absent: none is. */
+    readonly within?: Uint8Array;
   };
   /** Milliseconds of the service's clock; null: not applied yet. */
   readonly appliedMs: number | null;
@@ -92,6 +94,8 @@ export interface EvidenceReader extends ChangeReader, RetentionReader {
   /** How many subjects have or had a stay there, live or lived there. */
   visitorCount(county: CountyCode): number;
   residentCount(county: CountyCode): number;
+  /** Whether this very revision of a fact lies in the store. */
+  keepsFact(subject: SubjectKey, factKey: FactKey, fact: Fact): boolean;
   progress(batch: number): BatchProgress | undefined;
   /** How many entries became others when they were computed anew under a pack, by its number. */
   entriesChangedUnder(pack: number): number;
@@ -267,6 +271,7 @@ function createStore(folder: string, readOnly: boolean): EvidenceWriter {
     visitorCount: (county) => stays.getKeysCount(rangeOf(county)),
     residentCount: (county) => residents.getKeysCount(rangeOf(county)),
 
+    keepsFact: (subject, factKey, fact) => facts.doesExist(Buffer.concat([subject, factKey, versionOf(encodeFact(fact), subject)])),
     progress: (batch) => batches.get(batch),
     entriesChangedUnder,
     addEntriesChangedUnder: (pack, entries) => {

@@ -672,6 +672,23 @@ describe("a batch that was cut off", () => {
     await stores.apply(sequence);
     expect([turned(), entriesChanged(stores, sequence)]).toEqual([701, 701]);
   });
+  test("among those who were gathered goes on behind the last holder that is on disk, and does not skip any other", async () => {
+    const stores = newStores();
+    const visitors = numbers(0, 9);
+    await stores.deliver("holders", visitors.map((n) => holder([n], [n])));
+    await stores.deliver("trips", visitors.map((n) => tripTo(HUANGPU, n)));
+    const sequence = await stores.store("risk-areas", inboxRows("risk-areas", [publication("2022-06-08 17时", [SHANGHAI_HUANGPU])]));
+    stores.isStopping = () => stores.evidence.change(sequence) !== undefined;
+    await expect(stores.apply(sequence)).rejects.toThrow(StoppedError);
+    stores.isStopping = () => false;
+    const keys = visitors.map((n) => keyOfDocument(n)).sort((a, b) => Buffer.compare(a, b));
+    const left = stores.evidence.progress(sequence)!;
+    stores.evidence.transaction(() => stores.evidence.putProgress(sequence, { ...left, chunksDone: 1, recompute: { ...left.recompute, within: keys[3]! } }));
+    await stores.apply(sequence);
+    const turned = visitors.filter((n) => flagsOf(stores, n)!.join() === "popup-1").map((n) => Buffer.from(keyOfDocument(n)).toString("hex"));
+    expect(turned.sort()).toEqual(keys.slice(4).map((key) => Buffer.from(key).toString("hex")));
+    expect(progressOf(stores, sequence)).toMatchObject({ entriesChanged: 5, isApplied: true });
+  });
   test("by another batch in between: the older one does not put old verdicts over the newer", async () => {
     const stores = newStores();
     const older = await stores.store("findings", inboxRows("findings", [finding(1)]));

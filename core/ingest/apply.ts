@@ -43,8 +43,17 @@ export class StoppedError extends Error {
   override name = "StoppedError";
 }
 
-/** Visitors of a county evaluated anew in one transaction. */
-const RECOMPUTE_SUBJECTS = 500;
+/**
+ * Of a county's visitors so many are gathered at once, and their holders evaluated in the order of their keys: that is how entries lie on the pages of their store. In the
+ * order of the index, which is that of phones, each holder would cost a page of its own, written and synced again and again.
+ */
+const GATHERED_SUBJECTS = 250_000;
+/** Read before others get their turn. */
+const GATHERED_AT_ONCE = 2000;
+/** Holders evaluated in one transaction; between two of them others get their turn. */
+const RECOMPUTE_HOLDERS = 500;
+/** So many transactions are synced together: what a crash repeats at most. */
+const RECOMPUTE_UNSYNCED = 32;
 const NOTHING_DONE: BatchProgress = { chunksDone: 0, entriesChanged: 0, recompute: { counties: [], after: null }, appliedMs: null };
 
 /** Lets one piece of work after the other run, in the order of asking. */
@@ -66,10 +75,9 @@ export async function applyBatch(sequence: number, parts: ApplierParts): Promise
   if (progress.appliedMs !== null) return;
 
   // Each step writes down only what was on disk *before* it, so that a crash or a power cut repeats at most one step and never skips one.
-  const step = async (next: BatchProgress): Promise<void> => {
+  const step: Step = async (next) => {
     progress = next;
-    await evidence.flushed();
-    await entries.flushed();
+    await Promise.all([evidence.flushed(), entries.flushed()]);
   };
   // Whoever had the turn before may have been a twin of this run.
   const newest = (): BatchProgress => evidence.progress(sequence) ?? progress;
@@ -81,10 +89,7 @@ export async function applyBatch(sequence: number, parts: ApplierParts): Promise
     if (header.feed === "decisions") await step(await parts.exclusively(() => applyDecisions(header, newest(), parts)));
     else await step(applyChunk(sequence, inbox.chunk(sequence, progress.chunksDone), progress, parts));
   }
-  while (isOpen() && isLeft(progress.recompute)) {
-    stopIfAsked(parts);
-    await step(recomputeSome(sequence, progress, parts));
-  }
+  while (isOpen() && isLeft(progress.recompute)) await recomputeSome(sequence, progress, step, parts);
   // Only who has changed the rules waits until all entries are computed under them.
   const packs = isOpen() ? (progress.packs ?? []) : [];
   if (packs.length > 0) await parts.reevaluate();
@@ -96,6 +101,9 @@ export async function applyBatch(sequence: number, parts: ApplierParts): Promise
   });
   await evidence.flushed();
 }
+
+/** Takes a progress for what has been done, once that is on disk. */
+type Step = (next: BatchProgress) => Promise<void>;
 
 function isLeft({ counties, residents = [] }: BatchProgress["recompute"]): boolean {
   return counties.length > 0 || residents.length > 0;
@@ -162,7 +170,7 @@ function guardParts(parts: ApplierParts): GuardParts {
     now: () => Math.floor(clock.nowMs() / 1000),
     async between() {
       stopIfAsked(parts);
-      await new Promise((resolve) => setImmediate(resolve));
+      await turn();
     },
   };
 }
@@ -216,7 +224,7 @@ export async function reevaluateAll(parts: Omit<ApplierParts, "reevaluate">): Pr
       });
       await entries.flushed();
     }
-    await new Promise((resolve) => setImmediate(resolve)); // lets others have their turn
+    await turn();
     after = last;
   } while (after !== null || pack !== parts.packNumber);
   await evidence.flushed();
@@ -258,22 +266,58 @@ function applyChunk(sequence: number, rows: readonly StoredRow[], progress: Batc
 }
 
 /** Evaluates the next visitors of the first county on the list; when no visitors are left, residents. */
-function recomputeSome(sequence: number, progress: BatchProgress, parts: ApplierParts): BatchProgress {
+async function recomputeSome(sequence: number, before: BatchProgress, step: Step, parts: ApplierParts): Promise<void> {
+  const { recompute } = before;
+  const { holders, next } = await gatherHolders(recompute, parts);
+  let progress = before;
+  for (let done = 0, transactions = 1; done < holders.length; transactions++) {
+    stopIfAsked(parts);
+    const some = holders.slice(done, (done += RECOMPUTE_HOLDERS));
+    progress = recomputeHolders(sequence, some, progress, parts);
+    if (progress.appliedMs !== null) return step(progress);
+    if (transactions % RECOMPUTE_UNSYNCED === 0) await step((progress = { ...progress, recompute: { ...recompute, within: keyOf(some.at(-1)!) } }));
+    else await turn();
+  }
+  await step({ ...progress, recompute: next });
+}
+
+/** The holders behind the next visitors or residents, ascending, without those who are done; and what is left when they are. */
+async function gatherHolders({ counties, residents = [], after, within }: BatchProgress["recompute"], parts: ApplierParts): Promise<{ holders: string[]; next: BatchProgress["recompute"] }> {
   const { evidence } = parts;
-  const { counties, residents = [], after } = progress.recompute;
+  const found = new Set<string>();
+  let last = after;
+  let isLast = false;
+  for (let gathered = 0; gathered < GATHERED_SUBJECTS && !isLast; gathered += GATHERED_AT_ONCE) {
+    stopIfAsked(parts);
+    const page = { after: last, limit: GATHERED_AT_ONCE };
+    const subjects = counties.length > 0 ? evidence.visitorsOf(counties[0]!, page) : evidence.residentsOf(residents[0]!, page);
+    for (const subject of subjects) addHolders(found, subject, evidence);
+    isLast = subjects.length < GATHERED_AT_ONCE;
+    last = subjects.at(-1) ?? last;
+    await turn();
+  }
+  const doneText = within ? keyText(within) : "";
+  const holders = [...found].filter((holder) => holder > doneText).sort();
+  const left = counties.length > 0 ? { counties: counties.slice(1), residents } : { counties, residents: residents.slice(1) };
+  return { holders, next: isLast ? { ...left, after: null } : { counties, residents, after: last } };
+}
+
+function recomputeHolders(sequence: number, gathered: readonly string[], progress: BatchProgress, parts: ApplierParts): BatchProgress {
+  const { evidence } = parts;
   return evidence.transaction((evidenceSequence) => {
     if (isApplied(sequence, evidence)) return evidence.progress(sequence)!;
-    const page = { after, limit: RECOMPUTE_SUBJECTS };
-    const subjects = counties.length > 0 ? evidence.visitorsOf(counties[0]!, page) : evidence.residentsOf(residents[0]!, page);
+    // Since they were gathered, two may have become one.
     const holders = new Set<string>();
-    for (const subject of subjects) addHolders(holders, subject, evidence);
+    for (const text of gathered) addHolders(holders, keyOf(text), evidence);
     const entriesChanged = progress.entriesChanged + evaluateHolders(holders, evidenceSequence, parts);
     evidence.putProgress(sequence, { ...progress, entriesChanged });
-    const isLast = subjects.length < RECOMPUTE_SUBJECTS;
-    const left = counties.length > 0 ? { counties: counties.slice(1), residents } : { counties, residents: residents.slice(1) };
-    const recompute = isLast ? { ...left, after: null } : { counties, residents, after: subjects.at(-1)! };
-    return { ...progress, entriesChanged, recompute };
+    return { ...progress, entriesChanged };
   });
+}
+
+/** Lets others have their turn. */
+async function turn(): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve));
 }
 
 export function addHolders(holders: Set<string>, subject: SubjectKey, evidence: EvidenceWriter): void {

@@ -8,6 +8,7 @@ import { startExplainServer } from "../../core/explain/index.ts";
 import { FEEDS, isFeed, startIngestServer, startWorker, USUAL_LIMITS } from "../../core/ingest/index.ts";
 import { startLookupServer } from "../../core/lookup/index.ts";
 import { beijingPackText } from "../../core/policy/index.ts";
+import { yieldToOthers } from "../cores.ts";
 import { dataFolder, folderClock, lockFolder, readState, type DataFolder } from "../dataFolder.ts";
 import { ownSocket } from "../redis.ts";
 import { dropHalfMadeStores } from "./compact.ts";
@@ -48,6 +49,7 @@ export async function runRole(role: Role, settings: Settings, say: (line: string
         startExplainServer({ host, port, evidenceFolder: folder.evidence, registry, keyring, sessionSecret: sessionSecret(), clock, log }),
       ),
   };
+  if (role === "worker") yieldToOthers();
   const lock = role === "worker" || role === "ingest" ? await lockFor(role, folder) : undefined;
   if (lock) dropHalfMadeStores(folder, role === "ingest" ? ["inbox"] : ["evidence", "entries"]);
   const server = start[role]();
