@@ -5,7 +5,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { readRegistry, signRequest, signSessionRequest } from "../core/access/index.ts";
+import { createSigner, readRegistry, signRequest, signSessionRequest } from "../core/access/index.ts";
 import { formatInstant, now, offsetClock, type Clock } from "../core/domain/index.ts";
 
 export interface BenchService {
@@ -38,7 +38,8 @@ export async function startService(holders = 1000, given?: string): Promise<Benc
   }
   const { host, lookupPort, ingestPort } = read("run.json") as { host: string; lookupPort: number; ingestPort: number };
   const clock = offsetClock(demo.offsetMs);
-  const source = readRegistry(join(folder, "access.json")).sources[0]!;
+  const source = readRegistry(join(folder, "access.json")).sources.find(({ name }) => name === "local")!;
+  const signer = createSigner(source, readFileSync(join(folder, "secrets", "local.pem"), "utf8"))!;
   const ingest = `http://${host}:${ingestPort}`;
   const lookup = `http://${host}:${lookupPort}`;
 
@@ -55,14 +56,14 @@ export async function startService(holders = 1000, given?: string): Promise<Benc
     async deliver(feed, batchId, rows) {
       const body = new TextEncoder().encode(rows.map((row) => JSON.stringify(row)).join("\n"));
       const path = `/v1/feeds/${feed}/batches`;
-      const headers = await signRequest({ method: "POST", path, batchId, body }, source, clock);
-      const answer = await fetch(ingest + path, { method: "POST", headers: { ...headers, "Content-Type": "application/x-ndjson" }, body });
+      const headers = await signRequest({ method: "POST", path, batchId, body, contentType: "application/x-ndjson" }, signer, clock);
+      const answer = await fetch(ingest + path, { method: "POST", headers, body });
       const { accepted } = (await answer.json()) as { accepted?: number };
       if (answer.status !== 202 || accepted !== rows.length) throw new Error(`the batch ${batchId} of ${feed} was not accepted whole: status ${answer.status}`);
     },
     async isApplied(feed, batchId) {
       const path = `/v1/feeds/${feed}/batches/${batchId}`;
-      const answer = await fetch(ingest + path, { headers: await signRequest({ method: "GET", path }, source, clock) });
+      const answer = await fetch(ingest + path, { headers: await signRequest({ method: "GET", path }, signer, clock) });
       return ((await answer.json()) as { state: string }).state === "applied";
     },
     async scan(number) {

@@ -2,9 +2,10 @@
 // Promises: what `store` has resolved for survives the loss of the process and of power; one batch id is one batch for good.
 // Not here: numbers (rows hold keys), and how far the worker has come (evidence).
 
-import { open, type Database } from "lmdb";
+import { open, type Database, type RootDatabase } from "lmdb";
 import type { Feed } from "./batch.ts";
 import type { InboxRow } from "./facts.ts";
+import { openNonces, type Nonces } from "./nonces.ts";
 
 /** What is known of a batch from the moment it was accepted. */
 export interface BatchHeader {
@@ -35,6 +36,8 @@ export interface InboxReader {
 }
 
 export interface Inbox extends InboxReader {
+  /** Of the signatures of requests to this inbox's API. */
+  readonly nonces: Nonces;
   /** Keeps a batch, unless one of this name is there already. Resolves with what is kept, when it is on disk. */
   store(batch: Omit<BatchHeader, "sequence" | "rows" | "chunks">, rows: readonly InboxRow[]): Promise<BatchHeader>;
   /** Drops the rows of an applied batch; its header stays, so that a repetition is still known. */
@@ -47,14 +50,15 @@ export const CHUNK_ROWS = 1000;
 const MAP_BYTES = 256 * 2 ** 30;
 
 export function openInbox(folder: string): Inbox {
-  return createInbox(folder, false);
+  const { root, ...inbox } = createInbox(folder, false);
+  return { ...inbox, nonces: openNonces(root) };
 }
 
 export function openInboxReader(folder: string): InboxReader {
   return createInbox(folder, true);
 }
 
-function createInbox(folder: string, readOnly: boolean): Inbox {
+function createInbox(folder: string, readOnly: boolean): Omit<Inbox, "nonces"> & { readonly root: RootDatabase } {
   const root = open({ path: folder, readOnly, mapSize: MAP_BYTES, maxReaders: 256 });
   const names = root.openDB<number, string>({ name: "names", encoding: "json" });
   const headers = root.openDB<BatchHeader, number>({ name: "headers", encoding: "msgpack" });
@@ -68,6 +72,7 @@ function createInbox(folder: string, readOnly: boolean): Inbox {
   };
 
   return {
+    root,
     find,
     header(sequence) {
       const known = headers.get(sequence);

@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { ask, deliver, document, eventually, inboxRows, keyOfDocument, keyring, NOW, openStores, ownRedis, phone, publication, registry, residentId, SHANGHAI_HUANGPU, type Delivery, type TestRedis } from "../../test/ingestSupport.ts";
+import { ask, deliver, document, eventually, inboxRows, keyOfDocument, keyring, NOW, openStores, ownRedis, phone, publication, registry, residentId, SHANGHAI_HUANGPU, signerOf, type Delivery, type TestRedis } from "../../test/ingestSupport.ts";
 import { clockAt, temporaryFolder } from "../../test/support.ts";
 import { signRequest } from "../access/index.ts";
 import { offsetClock, type Clock } from "../domain/index.ts";
@@ -331,12 +331,12 @@ describe("a delivery is refused, nothing is kept, and the next one is taken, whe
     expect((await signedAt(Math.sign(age) * 300)).status).toBe(202);
   });
   test("it was signed for another path", async () => {
-    const headers = await signRequest({ method: "POST", path: "/v1/feeds/trips/batches", batchId: "path", body: Buffer.from(GOOD) }, registry.sources[0]!, service.clock);
+    const headers = await signRequest({ method: "POST", path: "/v1/feeds/trips/batches", batchId: "path", body: Buffer.from(GOOD) }, signerOf("source-a"), service.clock);
     const response = await fetch(`http://127.0.0.1:${service.port}/v1/feeds/tests/batches`, { method: "POST", headers, body: GOOD });
     expect((await problem(response)).status).toBe(401);
   });
   test("it has a query, which no signature covers", async () => {
-    const headers = await signRequest({ method: "POST", path: "/v1/feeds/tests/batches", batchId: "query", body: Buffer.from(GOOD) }, registry.sources[0]!, service.clock);
+    const headers = await signRequest({ method: "POST", path: "/v1/feeds/tests/batches", batchId: "query", body: Buffer.from(GOOD) }, signerOf("source-a"), service.clock);
     const response = await fetch(`http://127.0.0.1:${service.port}/v1/feeds/tests/batches?x=1`, { method: "POST", headers, body: GOOD });
     expect((await problem(response)).status).toBe(400);
   });
@@ -437,7 +437,7 @@ describe("where a batch is", () => {
     await service.deliver({ body: GOOD });
     const url = `http://127.0.0.1:${service.port}/v1/feeds/tests/batches/batch-1`;
     expect((await problem(await fetch(url))).status).toBe(401);
-    const headers = await signRequest({ method: "GET", path: "/v1/feeds/tests/batches/batch-2" }, registry.sources[0]!, service.clock);
+    const headers = await signRequest({ method: "GET", path: "/v1/feeds/tests/batches/batch-2" }, signerOf("source-a"), service.clock);
     expect((await problem(await fetch(url, { headers }))).status).toBe(401);
   });
 });

@@ -3,9 +3,10 @@
 // Not here: applying (worker.ts).
 
 import { formatMs, type Clock } from "../domain/index.ts";
-import { bodyMatches, DIGEST_FAULT, problemResponse, verifyRequest, type Keyring, type Problem, type Registry, type Source } from "../access/index.ts";
+import { bodyMatches, DIGEST_FAULT, problemResponse, type Keyring, type Problem, type Registry, type Source } from "../access/index.ts";
 import { openEvidenceReader, type EvidenceReader } from "../evidence/index.ts";
-import { batchIdFault, contentTypesOf, FEEDS, formatOf, OPERATOR_FEEDS, isFeed, LINES_MAX, readBatch, type Feed } from "./batch.ts";
+import { createAdmission, type Admission } from "./admission.ts";
+import { batchIdFault, contentTypesOf, formatOf, LINES_MAX, readBatch, type Feed } from "./batch.ts";
 import { isGuarded } from "./guarded.ts";
 import { openInbox, type Inbox } from "./inbox.ts";
 import { openQueue, type BatchQueue, type QueueAddress } from "./queue.ts";
@@ -18,6 +19,8 @@ export interface IngestSettings {
   readonly registry: Registry;
   readonly keyring: Keyring;
   readonly clock: Clock;
+  /** Milliseconds by a clock that only goes forward, for quotas. */
+  readonly elapsedMs?: () => number;
   /** Largest body taken, in bytes. */
   readonly bodyBytesMax: number;
   readonly log: (line: string) => void;
@@ -31,6 +34,7 @@ const QUEUE_AGAIN_MS = 5000;
 /** What requests are answered from. */
 interface Desk extends IngestSettings {
   readonly inbox: Inbox;
+  readonly admission: Admission;
   readonly queue: BatchQueue;
   /** When each pending batch was last put into the queue, milliseconds of the service's clock. */
   readonly queuedMs: Map<number, number>;
@@ -42,11 +46,13 @@ interface Desk extends IngestSettings {
 
 /** Starts the API. @throws when the port is taken. @returns its port, and how to stop it. */
 export function startIngestServer(settings: IngestSettings): { port: number; stop(): Promise<void> } {
-  const { host, port, folders, queueAddress, log } = settings;
+  const { host, port, folders, queueAddress, registry, clock, elapsedMs = () => performance.now(), log } = settings;
   let evidence: EvidenceReader | undefined;
+  const inbox = openInbox(folders.inbox);
   const desk: Desk = {
     ...settings,
-    inbox: openInbox(folders.inbox),
+    inbox,
+    admission: createAdmission({ registry, clock, nonces: inbox.nonces, elapsedMs }),
     queue: openQueue(queueAddress),
     queuedMs: new Map(),
     appliedBefore: new Set(),
@@ -70,7 +76,7 @@ export function startIngestServer(settings: IngestSettings): { port: number; sto
       "/readyz": () => new Response("ready\n"),
       "/metrics": async () => new Response(await metricsText(desk), { headers: { "Content-Type": "text/plain; version=0.0.4" } }),
       "/v1/feeds/:feed/batches": async (request) =>
-        request.method === "POST" ? deliver(request, request.params.feed, desk) : problemResponse(METHOD_PROBLEM, { Allow: "POST" }),
+        request.method === "POST" ? receive(request, request.params.feed, desk) : problemResponse(METHOD_PROBLEM, { Allow: "POST" }),
       "/v1/feeds/:feed/batches/:batch": (request) =>
         request.method === "GET" ? tell(request, request.params, desk) : problemResponse(METHOD_PROBLEM, { Allow: "GET" }),
     },
@@ -122,11 +128,13 @@ async function sweep(desk: Desk): Promise<void> {
   }
 }
 
-async function deliver(request: Request, feedName: string, desk: Desk): Promise<Response> {
+async function receive(request: Request, feed: string, desk: Desk): Promise<Response> {
+  const source = desk.admission.admit(request, feed, "delivery");
+  return source instanceof Response ? source : desk.admission.counted(source, () => deliver(request, feed as Feed, source, desk));
+}
+
+async function deliver(request: Request, feed: Feed, source: Source, desk: Desk): Promise<Response> {
   const { clock, keyring, bodyBytesMax, inbox, queue, queuedMs } = desk;
-  const source = authorise(request, feedName, desk, "delivery");
-  if (!("feeds" in source)) return problemResponse(source);
-  const feed = feedName as Feed;
   const batch = request.headers.get("batch-id") ?? "";
   const idFault = batchIdFault(batch);
   if (idFault !== undefined) return problemResponse({ status: 400, title: "Bad Batch-Id", detail: `the header Batch-Id ${idFault}` });
@@ -156,6 +164,7 @@ async function deliver(request: Request, feedName: string, desk: Desk): Promise<
   const receivedMs = known?.receivedMs ?? clock.nowMs();
   const { rows, ...read } = readBatch(feed, format, text, { keyring, source: source.name, now: Math.floor(receivedMs / 1000), isHistory: source.history ?? false });
   const { accepted, refusedCount, refused, ignored } = read;
+  desk.admission.charge(source, accepted + refusedCount);
   // A risk list without any area has a row, the list itself; one of whose items none found its county must free nobody.
   if (accepted === 0 && (refusedCount > 0 || (rows.length === 0 && ignored === 0))) {
     const detail = refusedCount > 0 ? "no row could be accepted, nothing was kept: correct the rows and send them again" : "the body holds no row of this feed";
@@ -176,8 +185,8 @@ async function deliver(request: Request, feedName: string, desk: Desk): Promise<
 const BATCH_TAKEN: Problem = { status: 409, title: "Batch id taken", detail: "another body was delivered under this batch id before; nothing was changed: use a new id" };
 
 function tell(request: Request, { feed: feedName, batch: id }: { feed: string; batch: string }, desk: Desk): Response {
-  const source = authorise(request, feedName, desk, "question");
-  if (!("feeds" in source)) return problemResponse(source);
+  const source = desk.admission.admit(request, feedName, "question");
+  if (source instanceof Response) return source;
   const header = desk.inbox.find({ source: source.name, feed: feedName as Feed, batch: id });
   if (!header) return problemResponse({ status: 404, title: "No such batch", detail: `the source ${source.name} has delivered no batch of this id to this feed` });
   const progress = desk.evidence()?.progress(header.sequence);
@@ -200,19 +209,6 @@ function tell(request: Request, { feed: feedName, batch: id }: { feed: string; b
     ...(undone.length > 0 ? { undone } : {}),
     ...(change ? { change: { id: change.id, state: change.state, reasons: change.reasons, report: change.report } } : {}),
   });
-}
-
-/** Who sends, if it may: the source, or the problem to answer. */
-function authorise(request: Request, feed: string, { registry, clock }: Desk, kind: "delivery" | "question"): Source | Problem {
-  const url = new URL(request.url);
-  if (url.search !== "") return { status: 400, title: "No query here", detail: "these addresses take no query: signatures don't cover one" };
-  const headers = Object.fromEntries(request.headers);
-  const source = verifyRequest({ method: request.method, path: url.pathname, headers, kind }, registry, clock);
-  if (typeof source === "string") return { status: 401, title: "Not signed as needed", detail: source };
-  if (!isFeed(feed)) return { status: 404, title: "No such feed", detail: `feeds are ${FEEDS.join(", ")}` };
-  const mayDeliver = source.feeds.includes(feed) || (source.feeds.includes("*") && !OPERATOR_FEEDS.includes(feed));
-  if (!mayDeliver) return { status: 403, title: "Not this source's feed", detail: `the source ${source.name} may deliver to ${source.feeds.join(", ")}` };
-  return source;
 }
 
 /** The body, or undefined as soon as it is larger than it may be. */
@@ -261,6 +257,7 @@ async function metricsText(desk: Desk): Promise<string> {
     "# HELP fangxing_changes_held Changes of rules and regions that wait for somebody to decide.",
     "# TYPE fangxing_changes_held gauge",
     `fangxing_changes_held ${desk.evidence()?.heldChanges() ?? 0}`,
+    ...desk.admission.metricLines(),
   );
   const counts = await queue.counts().catch(() => undefined);
   if (counts) {
