@@ -7,7 +7,7 @@ import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject 
 /** A new key pair: the private half as PEM, the public one as it stands in the registry. */
 export function createKeyPair(): { privateKeyPem: string; publicKey: string } {
   const { privateKey, publicKey } = generateKeyPairSync("ed25519");
-  return { privateKeyPem: privateKey.export({ type: "pkcs8", format: "pem" }) as string, publicKey: publicKeyText(publicKey) };
+  return { privateKeyPem: privateKey.export({ type: "pkcs8", format: "pem" }), publicKey: publicKeyText(publicKey) };
 }
 
 /** A private key and its public half as it stands in the registry; undefined when the text is no Ed25519 key. */

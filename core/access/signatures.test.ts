@@ -260,7 +260,7 @@ test("headers that come twice are another request than was signed", async () => 
   for (const name of ["batch-id", "source", "content-digest"]) expect(verify(withHeader(good, name, `${good.headers[name]!}, ${good.headers[name]!}`))).toMatch(/not valid/);
 });
 
-test("a valid signature tells its nonce, and until when it is taken", async () => {
+test("a valid signature tells its nonce, and until when it is taken", () => {
   const request = byHand({ parameters: `created=${NOW - 100};nonce="n-1";keyid="lab-1/new"` });
   expect(verifySigned(request)).toEqual({ source: lab, keyId: "lab-1/new", nonce: "n-1", endsAt: NOW + 200 });
 });

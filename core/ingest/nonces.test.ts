@@ -15,8 +15,8 @@ afterEach(async () => {
 interface Store {
   readonly nonces: Nonces;
   /** Rows on disk. */
-  kept(): Promise<number>;
-  close(): Promise<void>;
+  readonly kept: () => Promise<number>;
+  readonly close: () => Promise<void>;
 }
 function store(folder = temporaryFolder(), max?: number): Store {
   const root = open({ path: folder });
@@ -65,6 +65,17 @@ test("a restart forgets none that still counts", async () => {
   const { nonces, kept } = store(folder);
   expect([nonces.use(signed("n"), NOW + 100), nonces.use(signed("o"), NOW + 100), nonces.use(signed("n", { by: "lab-2" }), NOW + 100)]).toEqual(["replayed", "used", "used"]);
   expect([nonces.use(signed("late", { endsAt: NOW + 500 }), NOW + 301), await kept()]).toEqual(["replayed", 1]);
+});
+test("many that ended are forgotten bit by bit, and none that still counts before its time", async () => {
+  const { nonces, kept } = store();
+  for (let i = 0; i < 2500; i++) nonces.use(signed(`n${i}`, { endsAt: NOW + (i % 3) }), NOW);
+  nonces.use(signed("late", { endsAt: NOW + 600 }), NOW);
+  const counts: number[] = [];
+  for (let i = 0; i < 4; i++) {
+    expect(nonces.use(signed("late", { endsAt: NOW + 600 }), NOW + 400)).toBe("replayed");
+    counts.push(await kept());
+  }
+  expect(counts).toEqual([1501, 501, 1, 1]);
 });
 test("no more than the most a source; who waits as long as told has room, others have it meanwhile", () => {
   const { nonces } = store(undefined, 3);

@@ -7,8 +7,11 @@ import type { RootDatabase } from "lmdb";
 import type { Signed } from "../access/index.ts";
 import type { Instant } from "../domain/index.ts";
 
-/** Remembered of a source at most. A signature lasts 300 s, if its maker's clock is right: so that is 1,700 requests a second, and some 60 MB. */
+/** Remembered of a source at most. A signature lasts 300 s, if its maker's clock is right: so that is 1,700 requests a second, and some 45 MB of memory. */
 export const NONCES_MAX = 2 ** 19;
+
+/** So many of those that ended are forgotten with one that comes: it waits some milliseconds at most, also when it is the first after a long pause. */
+const FORGOTTEN_AT_ONCE = 1000;
 
 export interface Nonces {
   /** Uses up the nonce of a valid signature. @returns `fullForS`: how many seconds until one more can be remembered. */
@@ -27,8 +30,9 @@ export function openNonces(root: RootDatabase, max = NONCES_MAX): Nonces {
   // By [end, name of the nonce], with the source.
   const kept = root.openDB<string, [Instant, string]>({ name: "nonces", encoding: "json" });
   const memories = new Map<string, Memory>();
-  /** All that ended before is forgotten. */
+  /** What ended before is forgotten, or will be soon. */
   let forgottenTo = 0;
+  let isBehind = false;
 
   const memoryOf = (source: string): Memory => {
     let memory = memories.get(source);
@@ -46,18 +50,23 @@ export function openNonces(root: RootDatabase, max = NONCES_MAX): Nonces {
   // Not awaited: what fails here (a full disk) fails what is stored next, too, and memory still knows.
   const later = (writing: Promise<unknown>): void => void writing.catch(() => undefined);
   const forget = (now: Instant): void => {
-    if (now <= forgottenTo) return;
-    forgottenTo = now;
+    if (now <= forgottenTo && !isBehind) return;
+    forgottenTo = Math.max(now, forgottenTo);
+    let left = FORGOTTEN_AT_ONCE;
     for (const { seen, ending } of memories.values()) {
       for (const [endsAt, names] of ending) {
-        if (endsAt >= now) continue;
-        ending.delete(endsAt);
-        for (const name of names) {
+        if (endsAt >= forgottenTo) continue;
+        for (const name of names.splice(-left)) {
           seen.delete(name);
           later(kept.remove([endsAt, name]));
+          left--;
         }
+        if (names.length === 0) ending.delete(endsAt);
+        isBehind = left === 0;
+        if (isBehind) return;
       }
     }
+    isBehind = false;
   };
 
   return {
@@ -67,7 +76,7 @@ export function openNonces(root: RootDatabase, max = NONCES_MAX): Nonces {
       const name = nameOf(keyId, nonce);
       // Of a time that is forgotten already, since the clock was set back: it may have been used.
       if (memory.seen.has(name) || endsAt < forgottenTo) return "replayed";
-      if (memory.seen.size >= max) return { fullForS: Math.min(...memory.ending.keys()) - now + 1 };
+      if (memory.seen.size >= max) return { fullForS: Math.max(1, Math.min(...memory.ending.keys()) - now + 1) };
       remember(memory, name, endsAt);
       later(kept.put([endsAt, name], source.name));
       return "used";
