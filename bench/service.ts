@@ -5,7 +5,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { readRegistry, signRequest, signSessionRequest } from "../core/access/index.ts";
+import { createSigner, readRegistry, signRequest, signSessionRequest } from "../core/access/index.ts";
 import { formatInstant, now, offsetClock, type Clock } from "../core/domain/index.ts";
 
 /** What the ingest API says of a batch. */
@@ -52,7 +52,8 @@ export async function startService(holders = 1000, given?: string): Promise<Benc
   }
   const { host, lookupPort, ingestPort } = read("run.json") as { host: string; lookupPort: number; ingestPort: number };
   const clock = offsetClock(demo.offsetMs);
-  const source = readRegistry(join(folder, "access.json")).sources[0]!;
+  const source = readRegistry(join(folder, "access.json")).sources.find(({ name }) => name === "local")!;
+  const signer = createSigner(source, readFileSync(join(folder, "secrets", "local.pem"), "utf8"))!;
   const ingest = `http://${host}:${ingestPort}`;
   const lookup = `http://${host}:${lookupPort}`;
 
@@ -64,15 +65,15 @@ export async function startService(holders = 1000, given?: string): Promise<Benc
 
   const deliverBody: BenchService["deliverBody"] = async (feed, batchId, body, { contentType, accepted: expected }) => {
     const path = `/v1/feeds/${feed}/batches`;
-    const headers = await signRequest({ method: "POST", path, batchId, body }, source, clock);
-    const answer = await fetch(ingest + path, { method: "POST", headers: { ...headers, "Content-Type": contentType }, body });
+    const headers = await signRequest({ method: "POST", path, batchId, body, contentType }, signer, clock);
+    const answer = await fetch(ingest + path, { method: "POST", headers, body });
     const { accepted, refused } = (await answer.json()) as { accepted?: number; refused?: unknown[] };
     if (answer.status !== 202 || refused?.length !== 0 || accepted !== (expected ?? accepted)) throw new Error(`the batch ${batchId} of ${feed} was not accepted whole: status ${answer.status}`);
   };
 
   const batch = async (feed: string, batchId: string): Promise<BenchBatch> => {
     const path = `/v1/feeds/${feed}/batches/${batchId}`;
-    const answer = await fetch(ingest + path, { headers: await signRequest({ method: "GET", path }, source, clock) });
+    const answer = await fetch(ingest + path, { headers: await signRequest({ method: "GET", path }, signer, clock) });
     return (await answer.json()) as BenchBatch;
   };
 

@@ -13,6 +13,7 @@ describe("a document number among the words of a command", () => {
     ["N"], ["N", "--data", "x"], ["import", "N"], ["import", "N", "file"], ["import", "tests", "N"], ["import", "tests", "N/N.ndjson"], ["import", "tests", "file", "N"],
     ["--N"], ["--N=x", "scan"], ["scan", "--N"], ["scan", "--data", "N"], ["changes", "--data", "./N"], ["worker", "--data=a/N"], ["start", "--lookup-port", "N"], ["explain", "--at", "N"],
     ["demo", "--now", "N"], ["policy", "N"], ["policy", "diff", "N"], ["release", "N"], ["reject", "N", "--ground", "x"], ["sign", "N", "batch"], ["sign", "tests", "N", "--data", "x"],
+    ["key", "N"], ["key", "add", "N", "x", "--data", "x"], ["key", "drop", "laboratory-a", "N", "--data", "x"],
   ];
   test.each([
     [wrongDigit, commands],

@@ -7,6 +7,7 @@ import { ServiceError, UnreachableError } from "./client.ts";
 import { explain, scan, session } from "./commands/ask.ts";
 import { compact } from "./commands/compact.ts";
 import { importFile, signDelivery } from "./commands/deliver.ts";
+import { key } from "./commands/keys.ts";
 import { reloadLookup, runLookup } from "./commands/lookup.ts";
 import { changes, decide, policy } from "./commands/policy.ts";
 import { runRole, type Role } from "./commands/roles.ts";
@@ -74,7 +75,6 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   release: { form: "release CHANGE", use: "applies a held change", words: 1, settings: ["data", "ground"], run: ([change], settings) => decide("release", change, settings, say) },
   reject: { form: "reject CHANGE", use: "drops a held change, or takes back a risk list in force", words: 1, settings: ["data", "ground"], run: ([change], settings) => decide("reject", change, settings, say) },
   session: { form: "session", use: "a session token of the console, for curl", words: 0, settings: ["data"], run: (_, settings) => session(settings, say) },
-  sign: { form: "sign FEED BATCH-ID", use: "headers that sign the delivery on standard input, for curl", notes: [feeds], words: 2, settings: ["data"], run: (words, settings) => signDelivery(words, settings, say) },
   compact: {
     form: "compact",
     use: "rewrites the stores of a stopped service: of removed facts no byte is left in the files",
@@ -82,6 +82,15 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     settings: ["data"],
     run: (_, settings) => compact(settings, say),
   },
+  key: {
+    form: "key add SOURCE FILE|drop SOURCE KEY",
+    use: "gives a source of access.json a key, its private half in a new FILE; takes one away",
+    notes: ["A source may have two, so that it can change over: add one, start the service again, sign with it, drop the other, start again."],
+    words: 3,
+    settings: ["data"],
+    run: (words, settings) => key(words, settings, say),
+  },
+  sign: { form: "sign FEED BATCH-ID [CONTENT-TYPE]", use: "headers that sign the delivery on standard input, for curl", notes: [feeds], words: 3, settings: ["data"], run: (words, settings) => signDelivery(words, settings, say) },
   ingest: role("ingest", ["data", "redis", "host", "ingestPort", "batchBytesMax"]),
   worker: role("worker", ["data", "redis", "gainShareMax", "lossShareMax"]),
   lookup: {

@@ -3,9 +3,9 @@
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { formatInstant, now, type Clock } from "../core/domain/index.ts";
-import { readRegistry, signRequest, signSessionRequest, type RowFault, type SessionRequest, type Source } from "../core/access/index.ts";
-import { CONSOLE_DEVICE, HISTORY_SOURCE, LOCAL_SOURCE, type DataFolder, type OwnSource, type RunState } from "./dataFolder.ts";
-import { UsageError } from "./settings.ts";
+import { signRequest, signSessionRequest, type RowFault, type SessionRequest } from "../core/access/index.ts";
+import { CONSOLE_DEVICE, LOCAL_SOURCE, type DataFolder, type OwnSource, type RunState } from "./dataFolder.ts";
+import { ownSigner } from "./sourceKeys.ts";
 
 export interface DeliveryAnswer {
   readonly batch: string;
@@ -83,20 +83,9 @@ export function consoleSessionRequest(folder: DataFolder, clock: Clock): Session
   return signSessionRequest(request, readFileSync(folder.consoleKey, "utf8"));
 }
 
-/** The headers of a delivery by one of the folder's own sources. */
-export async function deliveryHeaders(folder: DataFolder, clock: Clock, name: OwnSource, feed: string, batchId: string, body: Uint8Array): Promise<Record<string, string>> {
-  return signRequest({ method: "POST", path: `/v1/feeds/${feed}/batches`, batchId, body }, ownSource(folder, name), clock);
-}
-
-/** @throws UsageError when the folder has no such source, or one of another kind. */
-function ownSource(folder: DataFolder, name: OwnSource): Source {
-  const file = folder.registryFile;
-  const source = readRegistry(file).sources.find((s) => s.name === name);
-  if (!source) throw new UsageError(`${file} has no source ${name}, as which this command delivers: add one, and start the service again`);
-  if (name === HISTORY_SOURCE && source.history !== true) {
-    throw new UsageError(`${file}: the source ${name} needs "history": true, else what it delivers counts as known since now: add it, and start the service again`);
-  }
-  return source;
+/** The headers of a delivery by one of the folder's own sources, those that say how its body is to be read among them. */
+export async function deliveryHeaders(folder: DataFolder, clock: Clock, name: OwnSource, feed: string, delivery: { batchId: string; body: Uint8Array; contentType: string; contentEncoding?: string }): Promise<Record<string, string>> {
+  return signRequest({ method: "POST", path: `/v1/feeds/${feed}/batches`, ...delivery }, ownSigner(folder, name), clock);
 }
 
 /** @param source as which it delivers, and asks about batches. */
@@ -112,12 +101,12 @@ export function createClient(folder: DataFolder, run: Omit<RunState, "pid">, clo
     session,
     async deliver(feed, batchId, body, contentType) {
       const bytes = typeof body === "string" ? new TextEncoder().encode(body) : body;
-      const headers = await deliveryHeaders(folder, clock, source, feed, batchId, bytes);
-      return ask("the ingest API", `${ingest}/v1/feeds/${feed}/batches`, { method: "POST", headers: { ...headers, "Content-Type": contentType }, body: bytes });
+      const headers = await deliveryHeaders(folder, clock, source, feed, { batchId, body: bytes, contentType });
+      return ask("the ingest API", `${ingest}/v1/feeds/${feed}/batches`, { method: "POST", headers, body: bytes });
     },
     async batch(feed, batchId) {
       const path = `/v1/feeds/${feed}/batches/${batchId}`;
-      const headers = await signRequest({ method: "GET", path }, ownSource(folder, source), clock);
+      const headers = await signRequest({ method: "GET", path }, ownSigner(folder, source), clock);
       return ask("the ingest API", `${ingest}${path}`, { headers });
     },
     async scan(document) {

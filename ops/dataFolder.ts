@@ -4,7 +4,7 @@
 import { randomBytes } from "node:crypto";
 import { accessSync, constants, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { createDeviceKey, readRegistry, SCANS_PER_SECOND_MAX, type RegistryFile } from "../core/access/index.ts";
+import { createKeyPair, readRegistry, ROWS_PER_SECOND_MAX, SCANS_PER_SECOND_MAX, type RegistryFile, type SourceKey } from "../core/access/index.ts";
 import { OPERATOR_FEEDS } from "../core/ingest/index.ts";
 import { formatInstant, offsetClock, parseInstant, systemClock, type Clock, type Instant } from "../core/domain/index.ts";
 import { fileFault } from "./fileFaults.ts";
@@ -56,6 +56,11 @@ export const LOCAL_SOURCE = "local";
 export const HISTORY_SOURCE = "history";
 export type OwnSource = typeof LOCAL_SOURCE | typeof HISTORY_SOURCE;
 
+/** Where the private key of one of them lies. */
+export function ownKeyFile(folder: DataFolder, name: OwnSource): string {
+  return join(folder.path, "secrets", `${name}.pem`);
+}
+
 export function dataFolder(path: string): DataFolder {
   const root = resolve(path);
   return {
@@ -87,12 +92,12 @@ export function prepareFolder(folder: DataFolder): void {
     accessSync(folder.path, constants.W_OK);
     for (const file of [folder.documentSecret, folder.sessionSecret]) if (!existsSync(file)) writePrivate(file, randomBytes(32));
     if (!existsSync(folder.registryFile)) {
-      const { privateKeyPem, publicKey } = createDeviceKey();
+      const { privateKeyPem, publicKey } = createKeyPair();
       writePrivate(folder.consoleKey, privateKeyPem);
       const registry: RegistryFile = {
         // Its key lies beside the secrets: who has it needs no scans. So a limit would only be in the way of trying things out.
         devices: [{ name: CONSOLE_DEVICE, class: "staff", publicKey, scansPerSecond: SCANS_PER_SECOND_MAX }],
-        sources: [{ name: LOCAL_SOURCE, feeds: ["*", ...OPERATOR_FEEDS], secret: newSecret() }, newHistorySource()],
+        sources: [{ name: LOCAL_SOURCE, feeds: ["*", ...OPERATOR_FEEDS], ...ownSourceKeys(folder, LOCAL_SOURCE) }, newHistorySource(folder)],
       };
       writeRegistry(folder, registry);
     }
@@ -110,16 +115,19 @@ export function separateHistory(folder: DataFolder, say: (line: string) => void)
   if (!sources.some((s) => s.name === LOCAL_SOURCE) || sources.some((s) => s.name === HISTORY_SOURCE)) return;
   const file = JSON.parse(readFileSync(folder.registryFile, "utf8")) as RegistryFile;
   const separated = file.sources.map(({ history, ...source }) => (source.name === LOCAL_SOURCE || history === undefined ? source : { ...source, history }));
-  writeRegistry(folder, { ...file, sources: [...separated, newHistorySource()] });
+  writeRegistry(folder, { ...file, sources: [...separated, newHistorySource(folder)] });
   say(`access.json has a source ${HISTORY_SOURCE} from now on, for fangxing import --history; what ${LOCAL_SOURCE} delivers counts as known since it arrives`);
 }
 
-function newHistorySource(): RegistryFile["sources"][number] {
-  return { name: HISTORY_SOURCE, feeds: ["*"], secret: newSecret(), history: true };
+function newHistorySource(folder: DataFolder): RegistryFile["sources"][number] {
+  return { name: HISTORY_SOURCE, feeds: ["*"], ...ownSourceKeys(folder, HISTORY_SOURCE), history: true };
 }
 
-function newSecret(): string {
-  return randomBytes(32).toString("base64");
+/** What one of the folder's own sources is made with: its key lies beside the other secrets, so a quota would only be in the way. */
+export function ownSourceKeys(folder: DataFolder, name: OwnSource): { keys: SourceKey[]; rowsPerSecond: number } {
+  const { privateKeyPem, publicKey } = createKeyPair();
+  writePrivate(ownKeyFile(folder, name), privateKeyPem);
+  return { keys: [{ id: "1", publicKey }], rowsPerSecond: ROWS_PER_SECOND_MAX };
 }
 
 function writeRegistry(folder: DataFolder, registry: RegistryFile): void {
@@ -245,8 +253,8 @@ function isAlive(pid: number): boolean {
   }
 }
 
-/** Written beside and moved into place, so that nobody reads half a file. */
-function writePrivate(file: string, content: string | Uint8Array): void {
+/** For its owner alone. Written beside and moved into place, so that nobody reads half a file. */
+export function writePrivate(file: string, content: string | Uint8Array): void {
   writeFileSync(`${file}.new`, content, { mode: 0o600 });
   renameSync(`${file}.new`, file);
 }

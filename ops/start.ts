@@ -26,6 +26,7 @@ import { demoLines } from "./demo/lines.ts";
 import { loadCity, planCity } from "./demo/load.ts";
 import { awaitRedis, clearLeftover, ownServerCommand, ownSocket, redisBinary } from "./redis.ts";
 import type { Settings } from "./settings.ts";
+import { giveOwnSourcesKeys } from "./sourceKeys.ts";
 import { createSupervisor, type Supervisor } from "./supervise.ts";
 
 const REDIS_READY_MS_MAX = 15_000;
@@ -42,6 +43,7 @@ export async function startAll(settings: Settings, { isDemo, say }: { isDemo: bo
   });
   try {
     const state = isDemo ? claimForDemo(folder, { wanted: settings.now, holders: settings.holders, seed: settings.seed }) : claimForService(folder);
+    giveOwnSourcesKeys(folder, say);
     separateHistory(folder, say);
     await Promise.race([bringUp(settings, folder, state, supervisor, say), stopRequested]);
     await stopRequested;

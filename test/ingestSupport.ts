@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Redis } from "ioredis";
 import { vi } from "vitest";
-import { createKeyring, signRequest, type Registry } from "../core/access/index.ts";
+import { createKeyPair, createKeyring, createSigner, signRequest, type Registry, type Signer, type Source } from "../core/access/index.ts";
 import { parseInstant, residentIdCheck, type Clock, type DocumentKey, type Flag, type Instant, type TimedFlag } from "../core/domain/index.ts";
 import { encodeEntry, openEntryWriter, type Entry, type EntryWriter } from "../core/entry/index.ts";
 import { openEvidenceWriter, type BlastLimits, type EvidenceWriter } from "../core/evidence/index.ts";
@@ -264,12 +264,15 @@ export async function ownRedis(): Promise<TestRedis> {
   };
 }
 
+const keyPairs = { "source-a": createKeyPair(), "source-b": createKeyPair(), archive: createKeyPair() };
+const keysOf = (name: SourceName): Source["keys"] => [{ id: "1", publicKey: keyPairs[name].publicKey }];
+
 export const registry: Registry = {
   devices: [],
   sources: [
-    { name: "source-a", feeds: ["*"], secret: Buffer.alloc(32, 1).toString("base64") },
-    { name: "source-b", feeds: ["trips", "tests"], secret: Buffer.alloc(32, 2).toString("base64") },
-    { name: "archive", feeds: ["*"], secret: Buffer.alloc(32, 3).toString("base64"), history: true },
+    { name: "source-a", feeds: ["*"], keys: keysOf("source-a") },
+    { name: "source-b", feeds: ["trips", "tests"], keys: keysOf("source-b") },
+    { name: "archive", feeds: ["*"], keys: keysOf("archive"), history: true },
   ],
 };
 
@@ -281,6 +284,7 @@ export interface Delivery {
   readonly source?: SourceName;
   readonly body: string | Uint8Array;
   readonly contentType?: string | null;
+  readonly contentEncoding?: string;
   /** What is signed instead of `body`. */
   readonly signedBody?: string;
   /** Changes the headers after signing. */
@@ -289,23 +293,24 @@ export interface Delivery {
   readonly chunked?: boolean;
 }
 
-export async function deliver(port: number, clock: Clock, { feed = "tests", batch = "batch-1", source = "source-a", body, contentType = "application/x-ndjson", signedBody, alter, chunked }: Delivery): Promise<Response> {
+export async function deliver(port: number, clock: Clock, { feed = "tests", batch = "batch-1", source = "source-a", body, contentType = "application/x-ndjson", contentEncoding, signedBody, alter, chunked }: Delivery): Promise<Response> {
   const path = `/v1/feeds/${feed}/batches`;
   const bytes = typeof body === "string" ? new TextEncoder().encode(body) : body;
   const signed = signedBody === undefined ? bytes : new TextEncoder().encode(signedBody);
-  const headers: Record<string, string> = await signRequest({ method: "POST", path, batchId: batch, body: signed }, sourceOf(source), clock);
-  if (contentType !== null) headers["Content-Type"] = contentType;
+  const type = { ...(contentType === null ? {} : { contentType }), ...(contentEncoding === undefined ? {} : { contentEncoding }) };
+  const headers: Record<string, string> = await signRequest({ method: "POST", path, batchId: batch, body: signed, ...type }, signerOf(source), clock);
   alter?.(headers);
   return fetch(`http://127.0.0.1:${port}${path}`, { method: "POST", headers, body: chunked ? streamOf(bytes) : bytes });
 }
 
 export async function ask(port: number, clock: Clock, { feed = "tests", batch = "batch-1", source = "source-a" }: Partial<Delivery> = {}): Promise<Response> {
   const path = `/v1/feeds/${feed}/batches/${batch}`;
-  return fetch(`http://127.0.0.1:${port}${path}`, { headers: await signRequest({ method: "GET", path }, sourceOf(source), clock) });
+  return fetch(`http://127.0.0.1:${port}${path}`, { headers: await signRequest({ method: "GET", path }, signerOf(source), clock) });
 }
 
-function sourceOf(name: SourceName): Registry["sources"][number] {
-  return registry.sources.find((s) => s.name === name)!;
+/** What a source of the registry signs with. */
+export function signerOf(name: SourceName): Signer {
+  return createSigner(registry.sources.find((s) => s.name === name)!, keyPairs[name].privateKeyPem)!;
 }
 
 export function streamOf(bytes: Uint8Array): ReadableStream<Uint8Array> {

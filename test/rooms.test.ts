@@ -25,7 +25,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
 
 /** Libraries and calls that belong to files of one kind. */
 const KEPT: readonly { readonly what: string; readonly found: RegExp; readonly files: RegExp }[] = [
-  { what: "lmdb", found: /["']lmdb["']/, files: /^core\/entry\/store\.ts$|^core\/evidence\/(store|regions|holders|changes|retention|rewrite)\.ts$|^core\/ingest\/inbox\.ts$/ },
+  { what: "lmdb", found: /["']lmdb["']/, files: /^core\/entry\/store\.ts$|^core\/evidence\/(store|regions|holders|changes|retention|rewrite)\.ts$|^core\/ingest\/(inbox|nonces)\.ts$/ },
   { what: "bullmq", found: /["']bullmq["']/, files: /^core\/ingest\/queue\.ts$|^bench\/peers\// },
   { what: "Bun.serve", found: /Bun\.serve\(/, files: /^core\/front\/bun\.ts$|^core\/ingest\/server\.ts$|^bench\/peers\// },
   { what: "uWebSockets.js", found: /["']uWebSockets\.js["']/, files: /^core\/front\/uws\.ts$/ },

@@ -5,7 +5,7 @@ import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Redis } from "ioredis";
-import { readRegistry, signRequest } from "../../core/access/index.ts";
+import { createSigner, readRegistry, signRequest, type Signer } from "../../core/access/index.ts";
 import { offsetClock, parseInstant, type Clock, type Instant } from "../../core/domain/index.ts";
 import type { Delivery } from "./deliveries.ts";
 
@@ -41,14 +41,20 @@ export function chaosService(folder: string, cityHolders: number): ChaosService 
   const read = (file: string): unknown => (existsSync(join(folder, file)) ? JSON.parse(readFileSync(join(folder, file), "utf8")) : undefined);
   let supervisor: Bun.Subprocess | undefined;
   let clock: Clock | undefined;
-  const sources = new Map<string, { name: string; secret: string }>();
+  const signers = new Map<string, Signer>();
   const ingest = (): string => {
     const { host, ingestPort } = read("run.json") as { host: string; ingestPort: number };
     return `http://${host}:${ingestPort}`;
   };
-  const sourceOf = (name: string): { name: string; secret: string } => {
-    if (sources.size === 0) for (const source of readRegistry(join(folder, "access.json")).sources) sources.set(source.name, source);
-    return sources.get(name)!;
+  /** Of the folder's own sources, whose keys lie beside its secrets. */
+  const signerOf = (name: string): Signer => {
+    let signer = signers.get(name);
+    if (!signer) {
+      const source = readRegistry(join(folder, "access.json")).sources.find((s) => s.name === name)!;
+      signer = createSigner(source, readFileSync(join(folder, "secrets", `${name}.pem`), "utf8"))!;
+      signers.set(name, signer);
+    }
+    return signer;
   };
   const theClock = (): Clock => clock!;
 
@@ -111,13 +117,13 @@ export function chaosService(folder: string, cityHolders: number): ChaosService 
     async deliver({ source, feed, batch, contentType, body }) {
       const bytes = new TextEncoder().encode(body);
       const path = `/v1/feeds/${feed}/batches`;
-      const headers = await signRequest({ method: "POST", path, batchId: batch, body: bytes }, sourceOf(source), theClock());
-      const answer = await fetch(ingest() + path, { method: "POST", headers: { ...headers, "Content-Type": contentType }, body: bytes, signal: AbortSignal.timeout(ANSWER_MS_MAX) });
+      const headers = await signRequest({ method: "POST", path, batchId: batch, body: bytes, contentType }, signerOf(source), theClock());
+      const answer = await fetch(ingest() + path, { method: "POST", headers, body: bytes, signal: AbortSignal.timeout(ANSWER_MS_MAX) });
       return { status: answer.status, text: await answer.text() };
     },
     async batch({ source, feed, batch }) {
       const path = `/v1/feeds/${feed}/batches/${batch}`;
-      const headers = await signRequest({ method: "GET", path }, sourceOf(source), theClock());
+      const headers = await signRequest({ method: "GET", path }, signerOf(source), theClock());
       const answer = await fetch(ingest() + path, { headers, signal: AbortSignal.timeout(ANSWER_MS_MAX) });
       if (answer.status === 404) return undefined;
       const { state, receivedAt } = (await answer.json()) as { state: string; receivedAt: string };

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { createIndexedLimiter, createKeyedLimiter, type Rate } from "./limiter.ts";
+import { createIndexedLimiter, createKeyedLimiter, createOverdraftLimiter, type Rate } from "./limiter.ts";
 
 const SECRET = Uint8Array.from({ length: 16 }, (_, i) => i);
 const keyOf = (n: number): Uint8Array => Uint8Array.of(n >> 8, n & 0xff);
@@ -86,6 +86,49 @@ describe.each(KINDS)("a limit %s", (_, limitOf) => {
 test("limits by index go by their own rates", () => {
   const limiter = createIndexedLimiter([{ perSecond: 10, burst: 1 }, { perSecond: 1000, burst: 3 }]);
   expect([limiter.take(0, 1, 0), limiter.take(0, 1, 0), limiter.take(1, 3, 0), limiter.take(1, 1, 0)]).toEqual([0, 100, 0, 1]);
+});
+
+describe("a limit of what is known afterwards", () => {
+  test("lets through while less than a burst is owed, and whatever is charged then is paid back at the rate", () => {
+    const limiter = createOverdraftLimiter([{ perSecond: 1, burst: 1 }, { perSecond: 100, burst: 50 }]);
+    const steps = [0, 49, 951].map((cost) => {
+      const wait = limiter.waitMs(1, 1000);
+      limiter.charge(1, cost, 1000);
+      return wait;
+    });
+    // 1,000 are owed, 10 s' worth, of which less than half a second's may be.
+    expect([...steps, limiter.waitMs(1, 1000), limiter.waitMs(1, 10_499), limiter.waitMs(1, 10_500)]).toEqual([0, 0, 0, 9501, 2, 1]);
+    expect([limiter.waitMs(1, 10_501), limiter.waitMs(0, 1000)]).toEqual([0, 0]);
+  });
+  test("gives no more than a burst after the longest rest", () => {
+    const limiter = createOverdraftLimiter([{ perSecond: 100, burst: 50 }]);
+    limiter.charge(0, 10, 0);
+    limiter.charge(0, 50, 1e9);
+    expect(limiter.waitMs(0, 1e9)).toBeGreaterThan(0);
+  });
+  test("admits who has waited as told, and not a millisecond earlier; all in all never more than burst + rate · t and what the last one overdrew", () => {
+    fc.assert(
+      fc.property(rates, starts, requestsOf(forward), (rate, startMs, requests) => {
+        const limiter = createOverdraftLimiter([rate]);
+        let nowMs = startMs;
+        let charged = 0;
+        for (const { share, stepMs } of requests) {
+          nowMs += stepMs;
+          const waitMs = limiter.waitMs(0, nowMs);
+          if (waitMs > 0) {
+            expect(Number.isInteger(waitMs)).toBe(true);
+            if (waitMs > 1) expect(limiter.waitMs(0, nowMs + waitMs - 1)).toBe(1);
+            expect(limiter.waitMs(0, (nowMs += waitMs))).toBe(0);
+          }
+          expect(charged).toBeLessThan(rate.burst + (rate.perSecond / 1000) * (nowMs - startMs + 0.01));
+          const cost = Math.floor(share * 3 * rate.burst);
+          limiter.charge(0, cost, nowMs);
+          charged += cost;
+        }
+      }),
+      { numRuns: 500 },
+    );
+  });
 });
 
 describe("keys", () => {

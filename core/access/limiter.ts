@@ -28,6 +28,14 @@ export interface KeyedLimiter {
   evictions(): number;
 }
 
+/** Limits what costs as much as it turns out to cost afterwards. */
+export interface OverdraftLimiter {
+  /** @returns 0: it may go on; else the whole milliseconds after which it may. */
+  waitMs(index: number, nowMs: number): number;
+  /** Takes what something has cost, also more than a burst: the debt is then paid back at the rate before the next may go on. */
+  charge(index: number, cost: number, nowMs: number): void;
+}
+
 /** Far below a millisecond, far above what sums of doubles are off by. */
 const ROUNDING_MS = 1e-3;
 
@@ -47,6 +55,21 @@ export function createIndexedLimiter(rates: readonly Rate[]): IndexedLimiter {
   const intervalMs = Float64Array.from(rates, ({ perSecond }) => 1000 / perSecond);
   const burstMs = Float64Array.from(rates, ({ perSecond, burst }) => (1000 / perSecond) * burst);
   return { take: (index, cost, nowMs) => takeAt(paidMs, index, intervalMs[index]! * cost, burstMs[index]!, nowMs) };
+}
+
+/** As createIndexedLimiter, for costs that are known only when they have arisen. The next goes on when all but less than a burst is paid back. */
+export function createOverdraftLimiter(rates: readonly Rate[]): OverdraftLimiter {
+  const paidMs = new Float64Array(rates.length);
+  return {
+    waitMs(index, nowMs) {
+      const { perSecond, burst } = rates[index]!;
+      const overMs = paidMs[index]! - nowMs - (1000 / perSecond) * burst;
+      return overMs < -ROUNDING_MS ? 0 : Math.max(1, Math.ceil(overMs + ROUNDING_MS));
+    },
+    charge(index, cost, nowMs) {
+      paidMs[index] = Math.max(paidMs[index]!, nowMs) + (1000 / rates[index]!.perSecond) * cost;
+    },
+  };
 }
 
 /** Places for keys whose hashes begin alike; so many are looked at for a decision. */

@@ -3,13 +3,14 @@ import { beforeEach, describe, expect, test } from "vitest";
 import { clockAt } from "../../test/support.ts";
 import { formatInstant, parseInstant } from "../domain/index.ts";
 import type { Registry } from "./registry.ts";
-import { createDeviceKey, createSessions, sessionText, signSessionRequest, type SessionFault, type SessionRequest } from "./sessions.ts";
+import { createKeyPair } from "./keyPair.ts";
+import { createSessions, sessionText, signSessionRequest, type SessionFault, type SessionRequest } from "./sessions.ts";
 
 const NOW = parseInstant("2022-06-09T07:50:00+08:00")!;
 const LIFETIME_S = 8 * 3600;
 const SECRET = new Uint8Array(32).fill(1);
 
-const [gateKey, otherKey] = [createDeviceKey(), createDeviceKey()];
+const [gateKey, otherKey] = [createKeyPair(), createKeyPair()];
 const registry: Registry = {
   devices: [
     { name: "gate-1.xizhimen", class: "gate", venue: "venue", publicKey: gateKey.publicKey },

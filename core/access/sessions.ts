@@ -3,8 +3,9 @@
 // one process.
 // Not here: limits.
 
-import { createHmac, createPrivateKey, createPublicKey, generateKeyPairSync, sign, timingSafeEqual, verify, type KeyObject } from "node:crypto";
+import { createHmac, createPrivateKey, sign, timingSafeEqual, verify, type KeyObject } from "node:crypto";
 import { parseInstant, type Clock, type Instant } from "../domain/index.ts";
+import { readPublicKey } from "./keyPair.ts";
 import type { Device, Registry } from "./registry.ts";
 
 /** What a device sends to get a session. `signature` is base64 over sessionText. */
@@ -39,15 +40,6 @@ export function signSessionRequest(request: Omit<SessionRequest, "signature">, p
   return { ...request, signature: sign(null, sessionText(request), createPrivateKey(privateKeyPem)).toString("base64") };
 }
 
-/** A new key pair for a device: the private half as PEM, the public one as it stands in the registry. */
-export function createDeviceKey(): { privateKeyPem: string; publicKey: string } {
-  const { privateKey, publicKey } = generateKeyPairSync("ed25519");
-  return {
-    privateKeyPem: privateKey.export({ type: "pkcs8", format: "pem" }),
-    publicKey: publicKey.export({ type: "spki", format: "der" }).toString("base64"),
-  };
-}
-
 export interface Sessions {
   /** @returns the token with its end, or why there is none. */
   open(request: SessionRequest): { token: string; expiresAt: Instant } | SessionFault;
@@ -64,7 +56,7 @@ export function createSessions(registry: Registry, secret: Uint8Array, clock: Cl
 
   const publicKeyOf = (device: Device): KeyObject => {
     let key = publicKeys.get(device.name);
-    if (!key) publicKeys.set(device.name, (key = createPublicKey({ key: Buffer.from(device.publicKey, "base64"), format: "der", type: "spki" })));
+    if (!key) publicKeys.set(device.name, (key = readPublicKey(device.publicKey)!));
     return key;
   };
   const tokenOf = (payload: string): string => `${payload}~${createHmac("sha256", secret).update(payload).digest().subarray(0, 16).toString("base64url")}`;

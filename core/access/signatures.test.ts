@@ -1,17 +1,18 @@
-import { createHash, createHmac } from "node:crypto";
+import { createHash, createPrivateKey, generateKeyPairSync, sign } from "node:crypto";
 import fc from "fast-check";
 import { beforeEach, describe, expect, test } from "vitest";
 import { clockAt } from "../../test/support.ts";
 import { parseInstant } from "../domain/index.ts";
-import type { Registry } from "./registry.ts";
-import { bodyMatches, signRequest, verifyRequest, type SignedRequest } from "./signatures.ts";
+import { createKeyPair } from "./keyPair.ts";
+import type { Registry, Source } from "./registry.ts";
+import { bodyMatches, createSigner, createVerifier, signRequest, type SignedRequest, type Signer } from "./signatures.ts";
 
 const NOW = parseInstant("2022-06-09T07:50:00+08:00")!;
-const [lab, other] = ["lab-1", "lab-2"].map((name, i) => ({ name, feeds: ["tests"], secret: Buffer.alloc(32, i + 1).toString("base64") })) as [
-  Registry["sources"][number],
-  Registry["sources"][number],
-];
+const [newKey, oldKey, retiredKey, otherKey] = [createKeyPair(), createKeyPair(), createKeyPair(), createKeyPair()];
+const lab: Source = { name: "lab-1", feeds: ["tests"], keys: [{ id: "new", publicKey: newKey.publicKey }, { id: "old", publicKey: oldKey.publicKey }] };
+const other: Source = { name: "lab-2", feeds: ["tests"], keys: [{ id: "1", publicKey: otherKey.publicKey }] };
 const registry: Registry = { devices: [], sources: [lab, other] };
+const [labSigner, oldSigner, otherSigner] = [createSigner(lab, newKey.privateKeyPem)!, createSigner(lab, oldKey.privateKeyPem)!, createSigner(other, otherKey.privateKeyPem)!];
 const PATH = "/v1/feeds/tests/batches";
 const BODY = new TextEncoder().encode('{"factId":"1"}\n');
 
@@ -25,18 +26,20 @@ const lowerCase = (headers: Record<string, string>): Record<string, string> => O
 
 type Delivery = SignedRequest & { readonly body: Uint8Array };
 
-async function delivery(source: typeof lab = lab, body: Uint8Array = BODY): Promise<Delivery> {
-  const headers = await signRequest({ method: "POST", path: PATH, batchId: "batch-1", body }, source, clock);
+async function delivery(signer: Signer = labSigner, body: Uint8Array = BODY, reading: { contentType?: string; contentEncoding?: string } = {}): Promise<Delivery> {
+  const headers = await signRequest({ method: "POST", path: PATH, batchId: "batch-1", body, ...reading }, signer, clock);
   return { kind: "delivery", method: "POST", path: PATH, headers: lowerCase(headers), body };
 }
 async function question(): Promise<SignedRequest> {
   const path = `${PATH}/batch-1`;
-  return { kind: "question", method: "GET", path, headers: lowerCase(await signRequest({ method: "GET", path }, lab, clock)) };
+  return { kind: "question", method: "GET", path, headers: lowerCase(await signRequest({ method: "GET", path }, labSigner, clock)) };
 }
 /** As the server does: first the headers, then the body against its digest. */
-const verify = (request: SignedRequest & { readonly body?: Uint8Array }): ReturnType<typeof verifyRequest> => {
-  const source = verifyRequest(request, registry, clock);
-  return typeof source === "string" || request.kind === "question" || bodyMatches(request.headers, createHash("sha256").update(request.body!).digest()) ? source : "Content-Digest";
+const verifySigned = createVerifier(registry, clock);
+const verify = (request: SignedRequest & { readonly body?: Uint8Array }): Source | string => {
+  const signed = verifySigned(request);
+  if (typeof signed === "string") return signed;
+  return request.kind === "question" || bodyMatches(request.headers, createHash("sha256").update(request.body!).digest()) ? signed.source : "Content-Digest";
 };
 const withHeader = <Request extends SignedRequest>(request: Request, name: string, value: string): Request => ({ ...request, headers: { ...request.headers, [name]: value } });
 const withoutHeader = <Request extends SignedRequest>(request: Request, name: string): Request => ({
@@ -46,33 +49,34 @@ const withoutHeader = <Request extends SignedRequest>(request: Request, name: st
 
 /** A delivery signed as RFC 9421 says, with the parameters and fields given: a second implementation, and a way to sign oddly. */
 function byHand({
-  parameters = `created=${NOW};nonce="n";keyid="lab-1"`,
+  parameters = `created=${NOW};nonce="n";keyid="lab-1/new"`,
   fields = ["@method", "@path", "content-digest", "batch-id", "source"],
   source = "lab-1",
   label = "sig",
-}: { parameters?: string; fields?: string[]; source?: string; label?: string } = {}): Delivery {
+  privateKeyPem = newKey.privateKeyPem,
+}: { parameters?: string; fields?: string[]; source?: string; label?: string; privateKeyPem?: string } = {}): Delivery {
   const headers = { source, "batch-id": "batch-1", "content-digest": `sha-256=:${createHash("sha256").update(BODY).digest("base64")}:` };
   const values: Record<string, string> = { "@method": "POST", "@path": PATH, ...headers };
   const input = `(${fields.map((f) => `"${f}"`).join(" ")});${parameters}`;
   const base = [...fields.map((f) => `"${f}": ${values[f] ?? ""}`), `"@signature-params": ${input}`].join("\n");
-  const mac = createHmac("sha256", Buffer.from(lab.secret, "base64")).update(base).digest("base64");
-  return { kind: "delivery", method: "POST", path: PATH, body: BODY, headers: { ...headers, "signature-input": `${label}=${input}`, signature: `${label}=:${mac}:` } };
+  const signature = sign(null, Buffer.from(base), createPrivateKey(privateKeyPem)).toString("base64");
+  return { kind: "delivery", method: "POST", path: PATH, body: BODY, headers: { ...headers, "signature-input": `${label}=${input}`, signature: `${label}=:${signature}:` } };
 }
 
 describe("a good signature", () => {
   test("of a delivery gives its source", async () => {
     expect(verify(await delivery())).toEqual(lab);
-    expect(verify(await delivery(other))).toEqual(other);
+    expect(verify(await delivery(otherSigner))).toEqual(other);
   });
   test("of a question gives its source", async () => {
     expect(verify(await question())).toEqual(lab);
   });
   test("of an empty delivery is good", async () => {
-    expect(verify(await delivery(lab, new Uint8Array(0)))).toEqual(lab);
+    expect(verify(await delivery(labSigner, new Uint8Array(0)))).toEqual(lab);
   });
   test("made by hand from the text of RFC 9421 is good, with and without alg", () => {
     expect(verify(byHand())).toEqual(lab);
-    expect(verify(byHand({ parameters: `created=${NOW};nonce="n";keyid="lab-1";alg="hmac-sha256"` }))).toEqual(lab);
+    expect(verify(byHand({ parameters: `created=${NOW};nonce="n";keyid="lab-1/new";alg="ed25519"` }))).toEqual(lab);
   });
   test("may cover more than it must, and in another order", () => {
     expect(verify(byHand({ fields: ["source", "batch-id", "content-digest", "@path", "@method"] }))).toEqual(lab);
@@ -92,7 +96,7 @@ describe("who altered it has no valid signature", () => {
   test("any one byte of any body", async () => {
     await fc.assert(
       fc.asyncProperty(fc.uint8Array({ minLength: 1 }), fc.nat(), fc.integer({ min: 1, max: 255 }), async (body, place, change) => {
-        const good = await delivery(lab, body);
+        const good = await delivery(labSigner, body);
         expect(verify(good)).toEqual(lab);
         const altered = Uint8Array.from(body);
         altered[place % body.length]! ^= change;
@@ -107,7 +111,7 @@ describe("who altered it has no valid signature", () => {
   });
   test("the body and its digest together", async () => {
     const good = await delivery();
-    const forged = await delivery(other, new TextEncoder().encode("forged"));
+    const forged = await delivery(otherSigner, new TextEncoder().encode("forged"));
     expect(verify(withHeader({ ...good, body: forged.body }, "content-digest", forged.headers["content-digest"]!))).toMatch(/not valid/);
   });
   test("the batch id", async () => {
@@ -120,7 +124,7 @@ describe("who altered it has no valid signature", () => {
   test.each([
     ["the nonce", /nonce="[^"]*"/, 'nonce="other"'],
     ["the time of making", /created=\d+/, `created=${NOW + 1}`],
-    ["the key, to another source's", /keyid="[^"]*"/, 'keyid="lab-2"'],
+    ["the key, to another source's", /keyid="[^"]*"/, 'keyid="lab-2/1"'],
     ["the covered fields' order", /"@method" "@path"/, '"@path" "@method"'],
   ])("%s", async (_, pattern, replacement) => {
     const good = await delivery();
@@ -130,10 +134,10 @@ describe("who altered it has no valid signature", () => {
   });
   test("any one byte of the signature", async () => {
     const good = await delivery();
-    const mac = Buffer.from(/:(.*):/.exec(good.headers["signature"]!)![1]!, "base64");
+    const signature = Buffer.from(/:(.*):/.exec(good.headers["signature"]!)![1]!, "base64");
     fc.assert(
-      fc.property(fc.nat({ max: 31 }), fc.integer({ min: 1, max: 255 }), (place, change) => {
-        const altered = Uint8Array.from(mac);
+      fc.property(fc.nat({ max: 63 }), fc.integer({ min: 1, max: 255 }), (place, change) => {
+        const altered = Uint8Array.from(signature);
         altered[place]! ^= change;
         expect(verify(withHeader(good, "signature", `sig=:${Buffer.from(altered).toString("base64")}:`))).toMatch(/not valid/);
       }),
@@ -141,8 +145,8 @@ describe("who altered it has no valid signature", () => {
   });
   test("the signature's length: half of it is none", async () => {
     const good = await delivery();
-    const mac = Buffer.from(/:(.*):/.exec(good.headers["signature"]!)![1]!, "base64");
-    expect(verify(withHeader(good, "signature", `sig=:${mac.subarray(0, 16).toString("base64")}:`))).toMatch(/not valid/);
+    const signature = Buffer.from(/:(.*):/.exec(good.headers["signature"]!)![1]!, "base64");
+    expect(verify(withHeader(good, "signature", `sig=:${signature.subarray(0, 32).toString("base64")}:`))).toMatch(/not valid/);
   });
 });
 
@@ -164,8 +168,8 @@ describe("what is missing is named", () => {
     expect(verify(byHand({ fields }))).toMatch(/must cover/);
   });
   test.each([
-    ["created", `nonce="n";keyid="lab-1"`],
-    ["nonce", `created=${NOW};keyid="lab-1"`],
+    ["created", `nonce="n";keyid="lab-1/new"`],
+    ["nonce", `created=${NOW};keyid="lab-1/new"`],
     ["keyid", `created=${NOW};nonce="n"`],
   ])("a signature without the parameter %s", (_, parameters) => {
     expect(typeof (verify(byHand({ parameters })))).toBe("string");
@@ -177,32 +181,54 @@ describe("what is missing is named", () => {
 });
 
 describe("who signs", () => {
-  test("a keyid that nobody has is refused in the same words as a wrong secret", async () => {
-    const unknown = verify(await delivery({ ...lab, name: "lab-9" }));
-    const wrongSecret = verify(await delivery({ ...lab, secret: other.secret }));
+  test("either of two live keys signs, each under its own id", async () => {
+    expect(verify(await delivery(oldSigner))).toEqual(lab);
+    expect(verifySigned(await delivery(labSigner))).toMatchObject({ source: lab, keyId: "lab-1/new" });
+    expect(verifySigned(await delivery(oldSigner))).toMatchObject({ source: lab, keyId: "lab-1/old" });
+    expect(verify(byHand({ parameters: `created=${NOW};nonce="n";keyid="lab-1/new"`, privateKeyPem: oldKey.privateKeyPem }))).toMatch(/not valid/);
+  });
+  test("a retired key signs nothing any more, and no other key's id makes up for that", () => {
+    for (const keyId of ["lab-1/retired", "lab-1/new", "lab-1/old"]) {
+      expect(verify(byHand({ parameters: `created=${NOW};nonce="n";keyid="${keyId}"`, privateKeyPem: retiredKey.privateKeyPem }))).toMatch(/not valid/);
+    }
+  });
+  test("another source's key signs nothing of this source's, under whichever keyid", () => {
+    for (const keyId of ["lab-1/new", "lab-1/1", "lab-1"]) {
+      expect(verify(byHand({ parameters: `created=${NOW};nonce="n";keyid="${keyId}"`, privateKeyPem: otherKey.privateKeyPem }))).toMatch(/not valid/);
+    }
+    expect(verify(byHand({ parameters: `created=${NOW};nonce="n";keyid="lab-2/1"`, privateKeyPem: otherKey.privateKeyPem }))).toMatch(/Source must name/);
+  });
+  test("a keyid that nobody has is refused in the same words as a wrong key", async () => {
+    const unknown = verify(await delivery({ ...labSigner, keyId: "lab-9/new" }));
+    const wrongKey = verify(await delivery({ ...labSigner, privateKey: otherSigner.privateKey }));
     expect(unknown).toMatch(/not valid/);
-    expect(unknown).toBe(wrongSecret);
+    expect(unknown).toBe(wrongKey);
+  });
+  test("nobody signs with a private key that is none of the source's", () => {
+    expect(createSigner(lab, otherKey.privateKeyPem)).toBe(undefined);
+    expect(createSigner(lab, "no key")).toBe(undefined);
+    expect(createSigner(lab, generateKeyPairSync("x25519", { privateKeyEncoding: { type: "pkcs8", format: "pem" }, publicKeyEncoding: { type: "spki", format: "pem" } }).privateKey)).toBe(undefined);
   });
   test("a Source that isn't the keyid's is refused, though well signed", () => {
     expect(verify(byHand({ source: "lab-2" }))).toMatch(/Source must name/);
   });
   test("another algorithm is refused", () => {
-    expect(verify(byHand({ parameters: `created=${NOW};nonce="n";keyid="lab-1";alg="ed25519"` }))).toMatch(/must hold one signature/);
-  });
-  test("a good signature beside a bad one of another source makes nobody that other source", () => {
-    const [mine, theirs] = [byHand(), byHand({ source: "lab-2", label: "two", parameters: `created=${NOW};nonce="n";keyid="lab-2"` })];
-    const both = (first: SignedRequest, second: SignedRequest): SignedRequest => ({
-      ...second,
-      headers: {
-        ...second.headers,
-        "signature-input": `${first.headers["signature-input"]!}, ${second.headers["signature-input"]!}`,
-        signature: `${first.headers["signature"]!}, ${second.headers["signature"]!}`,
-      },
-    });
-    for (const request of [both(mine, theirs), both(theirs, mine), withHeader(both(theirs, mine), "source", "lab-2")]) {
-      const result = verify(request);
-      expect(typeof result === "string" ? lab : result).toEqual(lab);
+    for (const algorithm of ["hmac-sha256", "rsa-pss-sha512", "none"]) {
+      expect(verify(byHand({ parameters: `created=${NOW};nonce="n";keyid="lab-1/new";alg="${algorithm}"` }))).toMatch(/must hold one signature/);
     }
+  });
+  test("two signatures are refused, whoever made them and whatever they are called: also of one name, of which a reader of dictionaries takes the last", () => {
+    const both = (first: SignedRequest, second: SignedRequest, names = ["signature", "signature-input"]): SignedRequest =>
+      names.reduce((request, name) => withHeader(request, name, `${first.headers[name]!}, ${second.headers[name]!}`), second);
+    const theirs = (label: string): Delivery => byHand({ label, source: "lab-2", parameters: `created=${NOW};nonce="n";keyid="lab-2/1"`, privateKeyPem: otherKey.privateKeyPem });
+    for (const label of ["sig", "two"]) {
+      for (const request of [both(byHand(), theirs(label)), both(theirs(label), byHand()), both(byHand(), byHand({ label })), both(byHand(), byHand({ label }), ["signature"]), both(byHand(), byHand({ label }), ["signature-input"])]) {
+        expect(verify(request)).toMatch(/must hold one signature/);
+      }
+    }
+  });
+  test("the two headers must speak of one signature", () => {
+    expect(verify(withHeader(byHand(), "signature", byHand({ label: "two" }).headers["signature"]!))).toMatch(/must hold one signature/);
   });
   test("headers that are no structured fields are refused in words, whatever they hold", async () => {
     const good = await delivery();
@@ -212,11 +238,31 @@ describe("who signs", () => {
       }),
     );
   });
-  test("no refusal repeats a secret", async () => {
-    for (const result of [verify(withHeader(await delivery(), "batch-id", "x")), verify(byHand({ source: "lab-2" }))]) {
-      expect(result).not.toContain(lab.secret);
-    }
+});
+
+describe("how a body is to be read", () => {
+  const reading = { contentType: "application/x-ndjson", contentEncoding: "gzip" };
+  test("is covered where it is said", async () => {
+    expect(verify(await delivery(labSigner, BODY, reading))).toEqual(lab);
+    expect(verify(await delivery(labSigner, BODY, { contentType: "text/csv" }))).toEqual(lab);
   });
+  test.each(["content-type", "content-encoding"])("can't be altered, taken away, doubled or added: %s", async (name) => {
+    const good = await delivery(labSigner, BODY, reading);
+    expect(verify(withHeader(good, name, "application/hl7-v2"))).toMatch(/not valid/);
+    expect(verify(withHeader(good, name, `${good.headers[name]!}, ${good.headers[name]!}`))).toMatch(/not valid/);
+    expect(verify(withoutHeader(good, name))).toMatch(/covers something that the request doesn't have/);
+    expect(verify(withHeader(await delivery(), name, "gzip"))).toBe(`the signature must cover ${name}`);
+  });
+});
+
+test("headers that come twice are another request than was signed", async () => {
+  const good = await delivery();
+  for (const name of ["batch-id", "source", "content-digest"]) expect(verify(withHeader(good, name, `${good.headers[name]!}, ${good.headers[name]!}`))).toMatch(/not valid/);
+});
+
+test("a valid signature tells its nonce, and until when it is taken", () => {
+  const request = byHand({ parameters: `created=${NOW - 100};nonce="n-1";keyid="lab-1/new"` });
+  expect(verifySigned(request)).toEqual({ source: lab, keyId: "lab-1/new", nonce: "n-1", endsAt: NOW + 200 });
 });
 
 describe("the time of making, on the server's own clock", () => {
@@ -238,10 +284,10 @@ describe("the time of making, on the server's own clock", () => {
     expect(verify(await delivery())).toEqual(lab);
   });
   test("created that is no number is refused: it would be good for ever", () => {
-    expect(typeof (verify(byHand({ parameters: `created="soon";nonce="n";keyid="lab-1"` })))).toBe("string");
+    expect(typeof (verify(byHand({ parameters: `created="soon";nonce="n";keyid="lab-1/new"` })))).toBe("string");
   });
   test("expires, where a signer gives it, counts on the server's clock and not on the machine's", () => {
-    const parameters = `created=${NOW};expires=${NOW + 60};nonce="n";keyid="lab-1"`;
+    const parameters = `created=${NOW};expires=${NOW + 60};nonce="n";keyid="lab-1/new"`;
     expect(verify(byHand({ parameters }))).toEqual(lab);
     clock.seconds = NOW + 61;
     expect(typeof (verify(byHand({ parameters })))).toBe("string");

@@ -5,12 +5,12 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { document, inboxRows, instant, keyring, NOW, openStores, phone, publication, residentId, SHANGHAI_HUANGPU, streamOf, type Stores } from "../../test/ingestSupport.ts";
 import { clockAt, temporaryFolder } from "../../test/support.ts";
-import { createDeviceKey, createSessions, signSessionRequest, type Registry } from "../access/index.ts";
+import { createKeyPair, createSessions, signSessionRequest, type Registry } from "../access/index.ts";
 import { formatInstant } from "../domain/index.ts";
 import { startExplainServer } from "./server.ts";
 
 const SECRET = new Uint8Array(32).fill(5);
-const keys = { gate: createDeviceKey(), kiosk: createDeviceKey(), staff: createDeviceKey() };
+const keys = { gate: createKeyPair(), kiosk: createKeyPair(), staff: createKeyPair() };
 const registry: Registry = {
   devices: (["gate", "kiosk", "staff"] as const).map((name) => ({ name, class: name, venue: "venue", publicKey: keys[name].publicKey })),
   sources: [],

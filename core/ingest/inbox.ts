@@ -3,10 +3,11 @@
 // was not committed nobody sees anything, and what was written of it is dropped, at the next start at the latest.
 // Not here: numbers (rows hold keys), and how far the worker has come (evidence).
 
-import { open, type Database } from "lmdb";
+import { open, type Database, type RootDatabase } from "lmdb";
 import type { Feed } from "./batch.ts";
 import { decodeChunk, encodeChunk, type StoredRow } from "./chunkCodec.ts";
 import type { InboxRow } from "./facts.ts";
+import { openNonces, type Nonces } from "./nonces.ts";
 
 /** What is known of a batch from the moment it was accepted. */
 export interface BatchHeader {
@@ -52,6 +53,8 @@ export interface StagedBatch {
 }
 
 export interface Inbox extends InboxReader {
+  /** Of the signatures of requests to this inbox's API. */
+  readonly nonces: Nonces;
   stage(): StagedBatch;
   /** Keeps a batch that is whole in memory: `add` and `commit` in one. */
   store(batch: NewBatch, rows: readonly InboxRow[]): Promise<BatchHeader>;
@@ -73,14 +76,15 @@ type KeptHeader = BatchHeader & { readonly rowsAt: number };
 const LAST_STAGE = 0;
 
 export function openInbox(folder: string): Inbox {
-  return createInbox(folder, false);
+  const { root, ...inbox } = createInbox(folder, false);
+  return { ...inbox, nonces: openNonces(root) };
 }
 
 export function openInboxReader(folder: string): InboxReader {
   return createInbox(folder, true);
 }
 
-function createInbox(folder: string, readOnly: boolean): Inbox {
+function createInbox(folder: string, readOnly: boolean): Omit<Inbox, "nonces"> & { readonly root: RootDatabase } {
   const root = open({ path: folder, readOnly, mapSize: MAP_BYTES, maxReaders: 256 });
   const names = root.openDB<number, string>({ name: "names", encoding: "json" });
   const headers = root.openDB<KeptHeader, number>({ name: "headers", encoding: "msgpack" });
@@ -182,6 +186,7 @@ function createInbox(folder: string, readOnly: boolean): Inbox {
   };
 
   return {
+    root,
     find: (name) => told(find(name)),
     header: (sequence) => told(keptHeader(sequence)),
     chunk(sequence, index) {

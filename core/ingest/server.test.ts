@@ -5,9 +5,10 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { ask, deliver, document, eventually, inboxRows, keyOfDocument, keyring, NOW, openStores, ownRedis, phone, publication, registry, residentId, SHANGHAI_HUANGPU, type Delivery, type TestRedis } from "../../test/ingestSupport.ts";
+import { ask, deliver, document, eventually, inboxRows, keyOfDocument, keyring, NOW, openStores, ownRedis, phone, publication, registry, residentId, SHANGHAI_HUANGPU, signerOf, type Delivery, type TestRedis } from "../../test/ingestSupport.ts";
 import { clockAt, temporaryFolder } from "../../test/support.ts";
-import { signRequest } from "../access/index.ts";
+import { rawConnection, requestText } from "../../test/rawHttp.ts";
+import { signRequest, type Registry } from "../access/index.ts";
 import { offsetClock, type Clock } from "../domain/index.ts";
 import { decodeEntry, entryFault, openEntryReader, type Entry, type EntryReader } from "../entry/index.ts";
 import { decodeFact, openEvidenceReader } from "../evidence/index.ts";
@@ -51,17 +52,20 @@ interface ServiceOptions {
   readonly folder?: string;
   readonly redisUrl?: string;
   readonly bodyBytesMax?: number;
+  /** Instead of the usual one. */
+  readonly sources?: Registry["sources"];
+  readonly elapsedMs?: () => number;
   /** It lives for several tests, and is stopped by them. */
   readonly isShared?: boolean;
 }
 
-function startService({ folder = temporaryFolder(), redisUrl = redis.url, bodyBytesMax = BODY_BYTES_MAX, isShared = false }: ServiceOptions = {}): Service {
+function startService({ folder = temporaryFolder(), redisUrl = redis.url, bodyBytesMax = BODY_BYTES_MAX, sources = registry.sources, elapsedMs, isShared = false }: ServiceOptions = {}): Service {
   const clock = clockAt(NOW);
   const lines: string[] = [];
   const log = (line: string): number => lines.push(line);
   const folders = { inbox: join(folder, "inbox"), evidence: join(folder, "evidence"), entries: join(folder, "entries") };
   const queueAddress = { redisUrl, queueName: `test-${randomBytes(8).toString("hex")}` };
-  const server = startIngestServer({ host: "127.0.0.1", port: 0, folders, queueAddress, registry, keyring, clock, bodyBytesMax, log });
+  const server = startIngestServer({ host: "127.0.0.1", port: 0, folders, queueAddress, registry: { devices: [], sources }, keyring, clock, ...(elapsedMs ? { elapsedMs } : {}), bodyBytesMax, log });
   let stopped: Promise<void> | undefined;
   const service: Service = {
     port: server.port,
@@ -331,12 +335,12 @@ describe("a delivery is refused, nothing is kept, and the next one is taken, whe
     expect((await signedAt(Math.sign(age) * 300)).status).toBe(202);
   });
   test("it was signed for another path", async () => {
-    const headers = await signRequest({ method: "POST", path: "/v1/feeds/trips/batches", batchId: "path", body: Buffer.from(GOOD) }, registry.sources[0]!, service.clock);
+    const headers = await signRequest({ method: "POST", path: "/v1/feeds/trips/batches", batchId: "path", body: Buffer.from(GOOD) }, signerOf("source-a"), service.clock);
     const response = await fetch(`http://127.0.0.1:${service.port}/v1/feeds/tests/batches`, { method: "POST", headers, body: GOOD });
     expect((await problem(response)).status).toBe(401);
   });
   test("it has a query, which no signature covers", async () => {
-    const headers = await signRequest({ method: "POST", path: "/v1/feeds/tests/batches", batchId: "query", body: Buffer.from(GOOD) }, registry.sources[0]!, service.clock);
+    const headers = await signRequest({ method: "POST", path: "/v1/feeds/tests/batches", batchId: "query", body: Buffer.from(GOOD) }, signerOf("source-a"), service.clock);
     const response = await fetch(`http://127.0.0.1:${service.port}/v1/feeds/tests/batches?x=1`, { method: "POST", headers, body: GOOD });
     expect((await problem(response)).status).toBe(400);
   });
@@ -357,6 +361,106 @@ describe("a delivery is refused, nothing is kept, and the next one is taken, whe
     const response = await fetch(`http://127.0.0.1:${service.port}${path}`, { method });
     expect((await problem(response)).status).toBe(status);
     expect(response.headers.get("allow")).toBe(allow);
+  });
+});
+
+/** A signed delivery, to be sent as often as one likes. */
+async function signedDelivery(service: Service, { batch = "batch-1", body = GOOD } = {}): Promise<(port?: number) => Promise<Response>> {
+  const path = "/v1/feeds/tests/batches";
+  const headers = await signRequest({ method: "POST", path, batchId: batch, body: Buffer.from(body), contentType: "application/x-ndjson" }, signerOf("source-a"), service.clock);
+  return (port = service.port) => fetch(`http://127.0.0.1:${port}${path}`, { method: "POST", headers, body });
+}
+
+describe("a signature", () => {
+  test("is taken once; the same delivery signed anew is answered as before", async () => {
+    const service = startService();
+    const send = await signedDelivery(service);
+    const first = await answer(await send());
+    for (const age of [0, 299, 1]) {
+      service.clock.seconds = NOW + age;
+      expect(await problem(await send())).toMatchObject({ status: 401, title: "Signature used before", detail: expect.stringContaining("with another nonce") as string });
+    }
+    expect(await answer(await service.deliver({ body: GOOD }))).toEqual(first);
+    expect(await kept(service)).toBe(1);
+  });
+  test("of a question is taken once too", async () => {
+    const service = startService();
+    await service.deliver({ body: GOOD });
+    const path = "/v1/feeds/tests/batches/batch-1";
+    const headers = await signRequest({ method: "GET", path }, signerOf("source-a"), service.clock);
+    const ask = (): Promise<Response> => fetch(`http://127.0.0.1:${service.port}${path}`, { headers });
+    expect((await ask()).status).toBe(200);
+    expect((await problem(await ask())).title).toBe("Signature used before");
+  });
+  test("is taken once also by an API that is started again, until it is too old anyway", async () => {
+    const first = startService();
+    const send = await signedDelivery(first);
+    await answer(await send());
+    await first.stop();
+    const again = startService({ folder: first.folder });
+    expect((await problem(await send(again.port))).title).toBe("Signature used before");
+    again.clock.seconds += 301;
+    expect((await problem(await send(again.port))).detail).toMatch(/created must lie/);
+  });
+  test("that was sent by many at once is taken once", async () => {
+    const send = await signedDelivery(startService());
+    const statuses = await Promise.all(Array.from({ length: 10 }, async () => (await send()).status));
+    expect(statuses.toSorted()).toEqual([202, ...Array.from({ length: 9 }, () => 401)]);
+  });
+  test("that is none uses up no nonce: who only guesses keeps nobody from sending", async () => {
+    const service = startService();
+    const path = "/v1/feeds/tests/batches";
+    const headers = await signRequest({ method: "POST", path, batchId: "batch-1", body: Buffer.from(GOOD) }, signerOf("source-a"), service.clock);
+    const send = (given: Record<string, string>): Promise<Response> => fetch(`http://127.0.0.1:${service.port}${path}`, { method: "POST", headers: given, body: Buffer.from(GOOD) });
+    expect((await send({ ...headers, Signature: `sig=:${Buffer.alloc(64, 9).toString("base64")}:` })).status).toBe(401);
+    expect((await send(headers)).status).toBe(202);
+  });
+  test.each(["Batch-Id", "Source", "Content-Digest", "Content-Type", "Signature", "Signature-Input"])("doesn't count for a request with two headers %s", async (name) => {
+    const service = startService();
+    const path = "/v1/feeds/tests/batches";
+    const headers = await signRequest({ method: "POST", path, batchId: "batch-1", body: Buffer.from(GOOD), contentType: "application/x-ndjson" }, signerOf("source-a"), service.clock);
+    const entry = Object.entries(headers).find(([header]) => header.toLowerCase() === name.toLowerCase())!;
+    const send = async (text: string): Promise<string> => {
+      const connection = await rawConnection(service.port);
+      connection.write(text);
+      const status = /^HTTP\/1\.1 (\d+)/.exec(await connection.until((received) => received.includes("\r\n\r\n")))![1]!;
+      connection.socket.destroy();
+      return status;
+    };
+    const text = requestText("POST", path, GOOD, headers);
+    const another = entry[0].toLowerCase() === "batch-id" ? "batch-2" : entry[1];
+    for (const double of [`${entry[0]}: ${entry[1]}\r\n`, `${entry[0]}: ${another}\r\n`]) {
+      expect(await send(text.replace("\r\n\r\n", `\r\n${double}\r\n`))).toBe("401");
+      expect(await send(text.replace("Host: test\r\n", `Host: test\r\n${double}`))).toBe("401");
+    }
+    expect(await send(text)).toBe("202");
+  });
+});
+
+describe("a source's quota of rows", () => {
+  const limited = registry.sources.map((source) => ({ ...source, ...(source.name === "source-a" ? { rowsPerSecond: 2, rowsAtOnce: 10 } : {}) }));
+  const rowsOf = (count: number): string => bodyOf(...Array.from({ length: count }, (_, i) => row(i)));
+
+  test("lets a large batch through whole, and then asks to wait until it is paid back; no body is read for that, and other sources go on", async () => {
+    let elapsedMs = 5000;
+    const service = startService({ sources: limited, elapsedMs: () => elapsedMs });
+    expect(await answer(await service.deliver({ batch: "large", body: rowsOf(20) }))).toMatchObject({ accepted: 20 });
+    const refused = await service.deliver({ batch: "next", body: new Uint8Array(BODY_BYTES_MAX + 1), chunked: true });
+    // 20 are owed, fewer than 10 may be: 5 s, and a bit.
+    expect(refused.headers.get("retry-after")).toBe("6");
+    expect(await problem(refused)).toMatchObject({ status: 429, title: "Over its quota of rows", detail: expect.stringMatching(/source-a .* 2 a second and 10 at once.*rowsPerSecond/) as string });
+    expect((await service.ask({ batch: "large" })).status).toBe(200);
+    expect((await service.deliver({ source: "source-b", body: GOOD })).status).toBe(202);
+    elapsedMs += 6000;
+    expect((await service.deliver({ batch: "next", body: GOOD })).status).toBe(202);
+  });
+  test("counts rows that were refused or delivered before like others: they were read", async () => {
+    const service = startService({ sources: limited, elapsedMs: () => 0 });
+    const statuses: number[] = [];
+    for (const delivery of [{ body: bodyOf(row(1), {}, {}) }, { body: bodyOf(row(1), {}, {}) }, { batch: "bad", body: bodyOf({}, {}, {}) }, { batch: "last", body: GOOD }, { batch: "over", body: GOOD }]) {
+      statuses.push((await service.deliver(delivery)).status);
+    }
+    expect(statuses).toEqual([202, 202, 422, 202, 429]);
   });
 });
 
@@ -425,7 +529,7 @@ describe("where a batch is", () => {
     await service.deliver({ body: GOOD });
     const url = `http://127.0.0.1:${service.port}/v1/feeds/tests/batches/batch-1`;
     expect((await problem(await fetch(url))).status).toBe(401);
-    const headers = await signRequest({ method: "GET", path: "/v1/feeds/tests/batches/batch-2" }, registry.sources[0]!, service.clock);
+    const headers = await signRequest({ method: "GET", path: "/v1/feeds/tests/batches/batch-2" }, signerOf("source-a"), service.clock);
     expect((await problem(await fetch(url, { headers }))).status).toBe(401);
   });
 });
@@ -554,6 +658,27 @@ describe("health and metrics", () => {
     expect(text).toContain("fangxing_oldest_pending_batch_age_seconds 4\n");
     await eventually(async () => (await service.metrics()).includes('fangxing_queue_depth{state="waiting"} 2\n'));
     expect(await service.metrics()).toContain('fangxing_queue_depth{state="active"} 0\n');
+  });
+  test("deliveries by source and how they ended; who signs as nobody is counted as nobody", async () => {
+    const service = startService();
+    const replayed = await signedDelivery(service);
+    await replayed();
+    await replayed();
+    await service.deliver({ body: bodyOf(row(2)) });
+    await service.deliver({ source: "source-b", body: "nonsense" });
+    await service.deliver({ source: "source-b", feed: "findings", body: GOOD });
+    await service.deliver({ body: GOOD, alter: (h) => (h["Source"] = "source-b") });
+    await service.deliver({ body: GOOD, alter: (h) => (h["Signature-Input"] = h["Signature-Input"]!.replace("source-a", residentId(1))) });
+    await service.ask();
+    const lines = (await service.metrics()).split("\n").filter((line) => line.startsWith("fangxing_deliveries_total"));
+    expect(lines.toSorted()).toEqual([
+      'fangxing_deliveries_total{source="",outcome="signature"} 2',
+      'fangxing_deliveries_total{source="source-a",outcome="accepted"} 1',
+      'fangxing_deliveries_total{source="source-a",outcome="batch-taken"} 1',
+      'fangxing_deliveries_total{source="source-a",outcome="replay"} 1',
+      'fangxing_deliveries_total{source="source-b",outcome="feed"} 1',
+      'fangxing_deliveries_total{source="source-b",outcome="nothing-accepted"} 1',
+    ]);
   });
   test("without Redis they are told but for the queue's depth", async () => {
     const service = startService(nobodyThere);

@@ -3,9 +3,10 @@
 // Not here: applying (worker.ts).
 
 import { formatMs, type Clock } from "../domain/index.ts";
-import { bodyMatches, DIGEST_FAULT, problemResponse, verifyRequest, type Keyring, type Problem, type Registry, type Source } from "../access/index.ts";
+import { bodyMatches, DIGEST_FAULT, problemResponse, type Keyring, type Problem, type Registry, type Source } from "../access/index.ts";
 import { openEvidenceReader, type EvidenceReader } from "../evidence/index.ts";
-import { batchIdFault, contentTypesOf, FEEDS, formatOf, OPERATOR_FEEDS, isFeed, openReading, type Feed } from "./batch.ts";
+import { createAdmission, type Admission } from "./admission.ts";
+import { batchIdFault, contentTypesOf, formatOf, openReading, type Feed } from "./batch.ts";
 import { BodyError, encodingOf, ENCODINGS, openBody, tooLarge } from "./body.ts";
 import { isGuarded } from "./guarded.ts";
 import { openInbox, type Inbox } from "./inbox.ts";
@@ -19,6 +20,8 @@ export interface IngestSettings {
   readonly registry: Registry;
   readonly keyring: Keyring;
   readonly clock: Clock;
+  /** Milliseconds by a clock that only goes forward, for quotas. */
+  readonly elapsedMs?: () => number;
   /** Largest body taken, in bytes, packed and unpacked. */
   readonly bodyBytesMax: number;
   readonly log: (line: string) => void;
@@ -32,6 +35,7 @@ const QUEUE_AGAIN_MS = 5000;
 /** What requests are answered from. */
 interface Desk extends IngestSettings {
   readonly inbox: Inbox;
+  readonly admission: Admission;
   readonly queue: BatchQueue;
   /** When each pending batch was last put into the queue, milliseconds of the service's clock. */
   readonly queuedMs: Map<number, number>;
@@ -43,11 +47,13 @@ interface Desk extends IngestSettings {
 
 /** Starts the API. @throws when the port is taken. @returns its port, and how to stop it. */
 export function startIngestServer(settings: IngestSettings): { port: number; stop(): Promise<void> } {
-  const { host, port, folders, queueAddress, log } = settings;
+  const { host, port, folders, queueAddress, registry, clock, elapsedMs = () => performance.now(), log } = settings;
   let evidence: EvidenceReader | undefined;
+  const inbox = openInbox(folders.inbox);
   const desk: Desk = {
     ...settings,
-    inbox: openInbox(folders.inbox),
+    inbox,
+    admission: createAdmission({ registry, clock, nonces: inbox.nonces, elapsedMs }),
     queue: openQueue(queueAddress),
     queuedMs: new Map(),
     appliedBefore: new Set(),
@@ -71,7 +77,7 @@ export function startIngestServer(settings: IngestSettings): { port: number; sto
       "/readyz": () => new Response("ready\n"),
       "/metrics": async () => new Response(await metricsText(desk), { headers: { "Content-Type": "text/plain; version=0.0.4" } }),
       "/v1/feeds/:feed/batches": async (request) =>
-        request.method === "POST" ? deliver(request, request.params.feed, desk) : problemResponse(METHOD_PROBLEM, { Allow: "POST" }),
+        request.method === "POST" ? receive(request, request.params.feed, desk) : problemResponse(METHOD_PROBLEM, { Allow: "POST" }),
       "/v1/feeds/:feed/batches/:batch": (request) =>
         request.method === "GET" ? tell(request, request.params, desk) : problemResponse(METHOD_PROBLEM, { Allow: "GET" }),
     },
@@ -123,11 +129,13 @@ async function sweep(desk: Desk): Promise<void> {
   }
 }
 
-async function deliver(request: Request, feedName: string, desk: Desk): Promise<Response> {
+async function receive(request: Request, feed: string, desk: Desk): Promise<Response> {
+  const source = desk.admission.admit(request, feed, "delivery");
+  return source instanceof Response ? source : desk.admission.counted(source, () => deliver(request, feed as Feed, source, desk));
+}
+
+async function deliver(request: Request, feed: Feed, source: Source, desk: Desk): Promise<Response> {
   const { clock, keyring, bodyBytesMax, inbox, queue, queuedMs } = desk;
-  const source = authorise(request, feedName, desk, "delivery");
-  if (!("feeds" in source)) return problemResponse(source);
-  const feed = feedName as Feed;
   const batch = request.headers.get("batch-id") ?? "";
   const idFault = batchIdFault(batch);
   if (idFault !== undefined) return problemResponse({ status: 400, title: "Bad Batch-Id", detail: `the header Batch-Id ${idFault}` });
@@ -192,6 +200,7 @@ async function deliver(request: Request, feedName: string, desk: Desk): Promise<
     if (error instanceof BodyError) return problemResponse(error.problem);
     throw error;
   } finally {
+    desk.admission.charge(source, reading.accepted + reading.refusedCount);
     if (!isKept) await staged.abort().catch(() => undefined); // what can't be dropped now is dropped at the next start
   }
 }
@@ -199,8 +208,8 @@ async function deliver(request: Request, feedName: string, desk: Desk): Promise<
 const BATCH_TAKEN: Problem = { status: 409, title: "Batch id taken", detail: "another body was delivered under this batch id before; nothing was changed: use a new id" };
 
 function tell(request: Request, { feed: feedName, batch: id }: { feed: string; batch: string }, desk: Desk): Response {
-  const source = authorise(request, feedName, desk, "question");
-  if (!("feeds" in source)) return problemResponse(source);
+  const source = desk.admission.admit(request, feedName, "question");
+  if (source instanceof Response) return source;
   const header = desk.inbox.find({ source: source.name, feed: feedName as Feed, batch: id });
   if (!header) return problemResponse({ status: 404, title: "No such batch", detail: `the source ${source.name} has delivered no batch of this id to this feed` });
   const progress = desk.evidence()?.progress(header.sequence);
@@ -226,19 +235,6 @@ function tell(request: Request, { feed: feedName, batch: id }: { feed: string; b
   });
 }
 
-/** Who sends, if it may: the source, or the problem to answer. */
-function authorise(request: Request, feed: string, { registry, clock }: Desk, kind: "delivery" | "question"): Source | Problem {
-  const url = new URL(request.url);
-  if (url.search !== "") return { status: 400, title: "No query here", detail: "these addresses take no query: signatures don't cover one" };
-  const headers = Object.fromEntries(request.headers);
-  const source = verifyRequest({ method: request.method, path: url.pathname, headers, kind }, registry, clock);
-  if (typeof source === "string") return { status: 401, title: "Not signed as needed", detail: source };
-  if (!isFeed(feed)) return { status: 404, title: "No such feed", detail: `feeds are ${FEEDS.join(", ")}` };
-  const mayDeliver = source.feeds.includes(feed) || (source.feeds.includes("*") && !OPERATOR_FEEDS.includes(feed));
-  if (!mayDeliver) return { status: 403, title: "Not this source's feed", detail: `the source ${source.name} may deliver to ${source.feeds.join(", ")}` };
-  return source;
-}
-
 /** Prometheus text. The queue's counts are absent while Redis is away. */
 async function metricsText(desk: Desk): Promise<string> {
   const { inbox, queue, clock } = desk;
@@ -256,6 +252,7 @@ async function metricsText(desk: Desk): Promise<string> {
     "# HELP fangxing_changes_held Changes of rules and regions that wait for somebody to decide.",
     "# TYPE fangxing_changes_held gauge",
     `fangxing_changes_held ${desk.evidence()?.heldChanges() ?? 0}`,
+    ...desk.admission.metricLines(),
   );
   const counts = await queue.counts().catch(() => undefined);
   if (counts) {

@@ -7,7 +7,7 @@ import type { LookupOrder } from "../../test/frontHost.ts";
 import { onEachFront } from "../../test/fronts.ts";
 import { rawConnection, requestText, upgradeText } from "../../test/rawHttp.ts";
 import { clockAt, temporaryFolder } from "../../test/support.ts";
-import { createDeviceKey, createSessions, signSessionRequest, type Registry } from "../access/index.ts";
+import { createKeyPair, createSessions, signSessionRequest, type Registry } from "../access/index.ts";
 import { formatInstant } from "../domain/index.ts";
 import { openEntryWriter } from "../entry/index.ts";
 import { ANSWER_RECORD_BYTES, QUESTION_BYTES } from "./records.ts";
@@ -15,10 +15,10 @@ import { ANSWER_RECORD_BYTES, QUESTION_BYTES } from "./records.ts";
 const SESSION_SECRET = Buffer.alloc(32, 5);
 const BURST = 1024;
 const [SLOW_PER_SECOND, ELAPSED] = [10, 50_000];
-const [slowKey, deskKey] = [createDeviceKey(), createDeviceKey()];
+const [slowKey, deskKey] = [createKeyPair(), createKeyPair()];
 const registry: Registry = {
   devices: [
-    { name: "gate-1", class: "gate", venue: "venue", publicKey: createDeviceKey().publicKey },
+    { name: "gate-1", class: "gate", venue: "venue", publicKey: createKeyPair().publicKey },
     { name: "slow-1", class: "gate", venue: "venue", publicKey: slowKey.publicKey, scansPerSecond: SLOW_PER_SECOND },
     { name: "desk-1", class: "staff", venue: "venue", publicKey: deskKey.publicKey },
   ],

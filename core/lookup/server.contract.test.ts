@@ -7,7 +7,7 @@ import { DOCUMENT_SECRET, document, eventually, keyOfDocument, NOW, recordWith, 
 import type { LookupOrder } from "../../test/frontHost.ts";
 import { onEachFront } from "../../test/fronts.ts";
 import { clockAt, temporaryFolder } from "../../test/support.ts";
-import { createDeviceKey, createSessions, signSessionRequest, type Registry, type SessionRequest } from "../access/index.ts";
+import { createKeyPair, createSessions, signSessionRequest, type Registry, type SessionRequest } from "../access/index.ts";
 import { formatInstant, RESTRICTING, type Flag, type VenueRule } from "../domain/index.ts";
 import { openEntryWriter, type EntryWriter } from "../entry/index.ts";
 import { ANSWER_BYTES } from "./answer.ts";
@@ -15,7 +15,7 @@ import { ANSWER_RECORD_BYTES, QUESTION_BYTES } from "./records.ts";
 
 const SESSION_SECRET = Buffer.alloc(32, 5);
 const LIFETIME_S = 8 * 3600;
-const [gateKey, otherKey, staffKey] = [createDeviceKey(), createDeviceKey(), createDeviceKey()];
+const [gateKey, otherKey, staffKey] = [createKeyPair(), createKeyPair(), createKeyPair()];
 const registry: Registry = {
   devices: [
     { name: "gate-1", class: "gate", venue: "venue", publicKey: gateKey.publicKey },

@@ -1,4 +1,4 @@
-// `fangxing import FEED FILE` and `fangxing sign FEED BATCH-ID`: deliveries by the operator's own sources.
+// `fangxing import FEED FILE` and `fangxing sign FEED BATCH-ID [CONTENT-TYPE]`: deliveries by the operator's own sources.
 
 import { closeSync, openSync, readFileSync, readSync, statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
@@ -115,16 +115,22 @@ function nameOf(body: Uint8Array, keyring: Keyring): string {
   return keyring.bodyHash(body).slice(0, 20).replace(/\d/g, (digit) => "ghijklmnop"[Number(digit)]!);
 }
 
-/** Prints the headers that sign a delivery; its body comes on standard input. */
+/** Prints the headers that sign a delivery and say how it is to be read; its body, compressed or not, comes on standard input. */
 export async function signDelivery(words: readonly string[], settings: Settings, say: (line: string) => void): Promise<void> {
-  const [feedName, batchId] = words;
+  const [feedName, batchId, contentType] = words;
   if (batchId === undefined) throw new UsageError("sign needs a feed and a batch id, and the body on standard input");
   const feed = feedOf(feedName);
   const fault = batchIdFault(batchId);
   if (fault !== undefined) throw new UsageError(`BATCH-ID ${fault}`);
   const folder = existingFolder(settings.data);
   const body = await Bun.stdin.bytes();
-  const headers = await deliveryHeaders(folder, folderClock(folder), LOCAL_SOURCE, feed, batchId, body);
+  const contentEncoding = encodingOf(body);
+  const headers = await deliveryHeaders(folder, folderClock(folder), LOCAL_SOURCE, feed, {
+    batchId,
+    body,
+    contentType: contentType ?? contentTypeOf(feed, new TextDecoder().decode(body)),
+    ...(contentEncoding === undefined ? {} : { contentEncoding }),
+  });
   for (const [name, value] of Object.entries(headers)) say(`${name}: ${value}`);
 }
 
@@ -174,4 +180,10 @@ function unreadable(file: string, error: unknown): UsageError {
 function contentTypeOf(feed: Feed, text: string): string {
   if (feed === "tests" && /^\s*(FHS|BHS|MSH)/.test(text)) return "application/hl7-v2";
   return contentTypesOf(feed)[0]!;
+}
+
+/** How a body is compressed, by how it begins. */
+function encodingOf(body: Uint8Array): string | undefined {
+  const begin = Buffer.from(body.subarray(0, 4)).toString("hex");
+  return begin.startsWith("1f8b") ? "gzip" : begin === "28b52ffd" ? "zstd" : undefined;
 }

@@ -28,7 +28,7 @@ export async function demoLines(client: Client, plan: CityPlan, run: Omit<RunSta
       "",
       "The delivery of that holder's negative test; scan again after it, and the answer is green:",
       "",
-      `B='${JSON.stringify(row)}'; printf %s "$B" | ${cli} sign tests ${id} ${data} | curl -s ${httpUrl(run.host, run.ingestPort)}/v1/feeds/tests/batches -H @- -H 'Content-Type: application/x-ndjson' --data-binary "$B"`,
+      `B='${JSON.stringify(row)}'; printf %s "$B" | ${cli} sign tests ${id} ${data} | curl -s ${httpUrl(run.host, run.ingestPort)}/v1/feeds/tests/batches -H @- --data-binary "$B"`,
       "",
     );
   } else lines.push("Nobody of this city has only pop-up 4 any more: all their tests have been delivered. Start with another --data folder for a new city.", "");
