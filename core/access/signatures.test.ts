@@ -227,6 +227,10 @@ describe("who signs", () => {
       }
     }
   });
+  test("what follows the first input without a name is refused too", () => {
+    const good = byHand();
+    expect(verify(withHeader(good, "signature-input", `${good.headers["signature-input"]!}, ("@method");created=${NOW}`))).toMatch(/must hold one signature/);
+  });
   test("the two headers must speak of one signature", () => {
     expect(verify(withHeader(byHand(), "signature", byHand({ label: "two" }).headers["signature"]!))).toMatch(/must hold one signature/);
   });
