@@ -15,6 +15,7 @@ import { readBatch, type Feed } from "../core/ingest/batch.ts";
 import { USUAL_LIMITS } from "../core/ingest/blastRadius.ts";
 import type { InboxRow } from "../core/ingest/facts.ts";
 import { openInbox, type BatchHeader, type Inbox } from "../core/ingest/inbox.ts";
+import { createSchedule } from "../core/ingest/schedule.ts";
 import { beijingPack, beijingPackText, createEvaluator, parsePack, type Evaluator } from "../core/policy/index.ts";
 import { dataFolder, prepareFolder } from "../ops/dataFolder.ts";
 import { awaitRedis, ownServerCommand, ownSocket, redisBinary } from "../ops/redis.ts";
@@ -127,6 +128,7 @@ export function openStores(folder: string, limits: BlastLimits = NO_LIMITS): Sto
     clock,
     limits,
     exclusively: createTurns(),
+    turn: createSchedule(),
     adopt(adopted) {
       evaluator = createEvaluator(adopted.pack, evidence.regions);
       packNumber = adopted.number;

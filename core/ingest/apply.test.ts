@@ -9,7 +9,7 @@ import { decodeEntry, type Entry } from "../entry/index.ts";
 import type { BatchProgress } from "../evidence/index.ts";
 import { createEvaluator, type Evaluator } from "../policy/index.ts";
 import type { Feed } from "./batch.ts";
-import { StoppedError } from "./apply.ts";
+import { StoppedError } from "./failures.ts";
 import { CHUNK_ROWS } from "./inbox.ts";
 
 const HUANGPU = "310101";
@@ -66,14 +66,14 @@ const arrival = (n: number): object[] => [
   { factId: `back-${n}`, phone: phone(n), county: CHAOYANG, from: "2022-06-02T00:00:00+08:00" },
 ];
 
-/** An evaluator that gives up at its call number `calls` + 1. */
+/** An evaluator that is stopped at its call number `calls` + 1. */
 function failingAfter(calls: number, evaluator: Evaluator): Evaluator {
   let done = 0;
   return {
     pack: evaluator.pack,
     reach: (changes) => evaluator.reach(changes),
     evaluate(evidence) {
-      if (done++ >= calls) throw new Error("gave up");
+      if (done++ >= calls) throw new StoppedError("gave up");
       return evaluator.evaluate(evidence);
     },
   };
@@ -355,7 +355,7 @@ describe("a change of regions", () => {
     const rows = [HUANGPU, "310104"].map((county) => ({ factId: `infection-${county}`, county, day: "2022-06-08", count: 1 }));
     const sequence = await stores.deliver("local-infections", rows);
     expect(numbers(0, 1002).filter((n) => flagsOf(stores, n)!.join() !== "popup-1")).toEqual([]);
-    expect(progressOf(stores, sequence)).toEqual({ chunksDone: 1, entriesChanged: 1002, recompute: { counties: [], residents: [], after: null }, isApplied: true });
+    expect(progressOf(stores, sequence)).toEqual({ chunksDone: 1, entriesChanged: 1002, recompute: { counties: [], residents: [], after: null }, fanOut: { subjects: 1002, done: 1002 }, isApplied: true });
   });
   test("of the city's own counties evaluates nobody: those come as findings", async () => {
     const stores = newStores();

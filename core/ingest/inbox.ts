@@ -1,5 +1,5 @@
 // The inbox: accepted batches on disk until they are applied. One LMDB environment, written by the ingest API alone.
-// Promises: what `store` has resolved for survives the loss of the process and of power; one batch id is one batch for good.
+// Promises: what `store` has resolved for survives the loss of the process and of power; one batch id is one batch as long as its header is kept, 60 days after it was applied.
 // Not here: numbers (rows hold keys), and how far the worker has come (evidence).
 
 import { open, type Database } from "lmdb";
@@ -37,8 +37,15 @@ export interface InboxReader {
 export interface Inbox extends InboxReader {
   /** Keeps a batch, unless one of this name is there already. Resolves with what is kept, when it is on disk. */
   store(batch: Omit<BatchHeader, "sequence" | "rows" | "chunks">, rows: readonly InboxRow[]): Promise<BatchHeader>;
-  /** Drops the rows of an applied batch; its header stays, so that a repetition is still known. */
-  finish(sequence: number): Promise<void>;
+  /** Drops the rows of applied batches; their headers stay, so that a repetition is still known. */
+  finish(...sequences: readonly number[]): Promise<void>;
+  /**
+   * Drops headers of finished batches that were received before an instant, looking at no more than `limit` of them, and goes on there the next time. The newest stays: numbers
+   * go on from it. @returns how many were dropped.
+   */
+  forget(options: { receivedBeforeMs: number; limit: number }): Promise<number>;
+  /** How much of its map the file has taken up, 0 to 1. */
+  mapShare(): number;
 }
 
 /** Rows a chunk: one write transaction of the worker. */
@@ -62,6 +69,8 @@ function createInbox(folder: string, readOnly: boolean): Inbox {
   const pending = root.openDB<boolean, number>({ name: "pending", encoding: "json" });
 
   const nameOf = ({ source, feed, batch }: Pick<BatchHeader, "source" | "feed" | "batch">): string => `${source}\n${feed}\n${batch}`;
+  /** Where `forget` goes on. */
+  let forgottenTo = 0;
   const find = (name: Pick<BatchHeader, "source" | "feed" | "batch">): BatchHeader | undefined => {
     const sequence = names.get(nameOf(name));
     return sequence === undefined ? undefined : headers.get(sequence);
@@ -98,12 +107,35 @@ function createInbox(folder: string, readOnly: boolean): Inbox {
       return header;
     },
     pending: () => [...pending.getKeys({})],
-    async finish(sequence) {
-      const chunks = headers.get(sequence)?.chunks ?? 0;
+    async finish(...sequences) {
       await root.transaction(() => {
-        for (let i = 0; i < chunks; i++) rowsDb.removeSync([sequence, i]);
-        pending.removeSync(sequence);
+        for (const sequence of sequences) {
+          const chunks = headers.get(sequence)?.chunks ?? 0;
+          for (let i = 0; i < chunks; i++) rowsDb.removeSync([sequence, i]);
+          pending.removeSync(sequence);
+        }
       });
+    },
+    async forget({ receivedBeforeMs, limit }) {
+      const newest = [...headers.getKeys({ reverse: true, limit: 1 })][0] ?? 0;
+      const seen = [...headers.getRange({ start: forgottenTo + 1, end: newest, limit })].map(({ value }) => value);
+      const young = seen.findIndex((header) => header.receivedMs >= receivedBeforeMs);
+      const old = young < 0 ? seen : seen.slice(0, young);
+      // Those that are kept for longer, dead ones, are looked at again in the next round.
+      forgottenTo = young < 0 && seen.length === limit ? seen.at(-1)!.sequence : 0;
+      const dropped = old.filter(({ sequence }) => !pending.doesExist(sequence));
+      if (dropped.length === 0) return 0;
+      await root.transaction(() => {
+        for (const header of dropped) {
+          headers.removeSync(header.sequence);
+          names.removeSync(nameOf(header));
+        }
+      });
+      return dropped.length;
+    },
+    mapShare() {
+      const { lastPageNumber, pageSize, mapSize } = root.getStats() as { lastPageNumber: number; pageSize: number; mapSize: number };
+      return ((lastPageNumber + 1) * pageSize) / mapSize;
     },
     close: () => root.close(),
   };

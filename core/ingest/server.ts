@@ -6,8 +6,12 @@ import { formatMs, type Clock } from "../domain/index.ts";
 import { bodyMatches, DIGEST_FAULT, problemResponse, verifyRequest, type Keyring, type Problem, type Registry, type Source } from "../access/index.ts";
 import { openEvidenceReader, type EvidenceReader } from "../evidence/index.ts";
 import { batchIdFault, contentTypesOf, FEEDS, formatOf, OPERATOR_FEEDS, isFeed, LINES_MAX, readBatch, type Feed } from "./batch.ts";
+import { createDispatch, type Dispatch } from "./dispatch.ts";
+import { isDead } from "./failures.ts";
 import { isGuarded } from "./guarded.ts";
 import { openInbox, type Inbox } from "./inbox.ts";
+import { createIntake, USUAL_INTAKE, type Intake, type IntakeLimits } from "./intake.ts";
+import { metricsText } from "./metrics.ts";
 import { openQueue, type BatchQueue, type QueueAddress } from "./queue.ts";
 
 export interface IngestSettings {
@@ -20,45 +24,40 @@ export interface IngestSettings {
   readonly clock: Clock;
   /** Largest body taken, in bytes. */
   readonly bodyBytesMax: number;
+  /** How much may wait; USUAL_INTAKE when absent. */
+  readonly intakeLimits?: IntakeLimits;
   readonly log: (line: string) => void;
 }
 
-/** How often the inbox is looked over for batches that are stored and not applied. */
-const SWEEP_MS = 1000;
-/** After so long a batch is queued again: Redis may have lost it. Adding one that is still queued changes nothing. */
-const QUEUE_AGAIN_MS = 5000;
+/** How often what is queued is looked over: what is applied makes room for others. */
+const SWEEP_MS = 500;
 
 /** What requests are answered from. */
 interface Desk extends IngestSettings {
   readonly inbox: Inbox;
   readonly queue: BatchQueue;
-  /** When each pending batch was last put into the queue, milliseconds of the service's clock. */
-  readonly queuedMs: Map<number, number>;
-  /** Batches that the last sweep saw applied. */
-  readonly appliedBefore: Set<number>;
+  readonly dispatch: Dispatch;
+  readonly intake: Intake;
   /** How far the worker has come; undefined while it has not made its store yet. */
-  evidence(): EvidenceReader | undefined;
+  readonly evidence: () => EvidenceReader | undefined;
 }
 
 /** Starts the API. @throws when the port is taken. @returns its port, and how to stop it. */
 export function startIngestServer(settings: IngestSettings): { port: number; stop(): Promise<void> } {
   const { host, port, folders, queueAddress, log } = settings;
   let evidence: EvidenceReader | undefined;
-  const desk: Desk = {
-    ...settings,
-    inbox: openInbox(folders.inbox),
-    queue: openQueue(queueAddress),
-    queuedMs: new Map(),
-    appliedBefore: new Set(),
-    evidence() {
-      try {
-        evidence ??= openEvidenceReader(folders.evidence);
-      } catch {
-        // Not there yet: nothing has been applied.
-      }
-      return evidence;
-    },
+  const evidenceIfThere = (): EvidenceReader | undefined => {
+    try {
+      evidence ??= openEvidenceReader(folders.evidence);
+    } catch {
+      // Not there yet: nothing has been applied.
+    }
+    return evidence;
   };
+  const [inbox, queue] = [openInbox(folders.inbox), openQueue(queueAddress)];
+  const dispatch = createDispatch({ inbox, queue, evidence: evidenceIfThere, clock: settings.clock });
+  const intake = createIntake(settings.intakeLimits ?? USUAL_INTAKE, folders.inbox, inbox, dispatch);
+  const desk: Desk = { ...settings, inbox, queue, dispatch, intake, evidence: evidenceIfThere };
 
   const server = Bun.serve({
     hostname: host,
@@ -82,8 +81,13 @@ export function startIngestServer(settings: IngestSettings): { port: number; sto
   });
 
   let sweeping: Promise<void> | undefined;
+  // A disk that is full for now, above all: the next sweep tries again.
+  const sweep = (): Promise<void> =>
+    dispatch.sweep().catch((error: unknown) => {
+      log(`the inbox could not be looked over: ${(error as Error).message}`);
+    });
   const timer = setInterval(() => {
-    sweeping ??= sweep(desk).finally(() => (sweeping = undefined));
+    sweeping ??= sweep().finally(() => (sweeping = undefined));
   }, SWEEP_MS);
 
   return {
@@ -101,32 +105,13 @@ export function startIngestServer(settings: IngestSettings): { port: number; sto
 
 const METHOD_PROBLEM: Problem = { status: 405, title: "Method not allowed", detail: "see the header Allow" };
 
-/** Drops the rows of applied batches; queues again what is stored and neither applied nor lately queued. */
-async function sweep(desk: Desk): Promise<void> {
-  const { inbox, queue, queuedMs, appliedBefore, clock } = desk;
-  try {
-    for (const sequence of inbox.pending()) {
-      const appliedMs = desk.evidence()?.progress(sequence)?.appliedMs ?? null;
-      if (appliedMs !== null) {
-        // Seen is not yet on disk: until the next sweep the worker has time to sync what it says.
-        if (!appliedBefore.delete(sequence)) appliedBefore.add(sequence);
-        else await inbox.finish(sequence);
-        queuedMs.delete(sequence);
-      } else if (clock.nowMs() - (queuedMs.get(sequence) ?? 0) >= QUEUE_AGAIN_MS) {
-        await queue.add(sequence);
-        queuedMs.set(sequence, clock.nowMs());
-      }
-    }
-  } catch {
-    // Redis is away: the next sweep tries again.
-  }
-}
-
 async function deliver(request: Request, feedName: string, desk: Desk): Promise<Response> {
-  const { clock, keyring, bodyBytesMax, inbox, queue, queuedMs } = desk;
+  const { clock, keyring, bodyBytesMax, inbox, dispatch, intake } = desk;
   const source = authorise(request, feedName, desk, "delivery");
   if (!("feeds" in source)) return problemResponse(source);
   const feed = feedName as Feed;
+  const full = intake.fault({ source: source.name, feed });
+  if (full) return intake.refuse(full);
   const batch = request.headers.get("batch-id") ?? "";
   const idFault = batchIdFault(batch);
   if (idFault !== undefined) return problemResponse({ status: 400, title: "Bad Batch-Id", detail: `the header Batch-Id ${idFault}` });
@@ -165,11 +150,7 @@ async function deliver(request: Request, feedName: string, desk: Desk): Promise<
   if (known) return Response.json(answer, { status: 202 });
   const header = await inbox.store({ source: source.name, feed, batch, bodyHash, receivedMs, accepted, refused: refusedCount, ignored }, rows);
   if (header.bodyHash !== bodyHash) return problemResponse(BATCH_TAKEN);
-  // Not awaited: the batch is kept, and if Redis is away now the sweep queues it later.
-  queue.add(header.sequence).then(
-    () => queuedMs.set(header.sequence, receivedMs),
-    () => undefined,
-  );
+  dispatch.accepted(header);
   return Response.json(answer, { status: 202 });
 }
 
@@ -181,13 +162,14 @@ function tell(request: Request, { feed: feedName, batch: id }: { feed: string; b
   const header = desk.inbox.find({ source: source.name, feed: feedName as Feed, batch: id });
   if (!header) return problemResponse({ status: 404, title: "No such batch", detail: `the source ${source.name} has delivered no batch of this id to this feed` });
   const progress = desk.evidence()?.progress(header.sequence);
-  const { repeats, undone = [] } = progress ?? {};
+  const { repeats, undone = [], failure } = progress ?? {};
   const change = isGuarded(header.feed) ? desk.evidence()?.change(repeats ?? header.sequence) : undefined;
   const appliedMs = progress?.appliedMs ?? null;
   return Response.json({
     batch: header.batch,
     feed: header.feed,
-    state: appliedMs !== null ? "applied" : progress || desk.queuedMs.has(header.sequence) ? "queued" : "stored",
+    number: header.sequence,
+    state: appliedMs !== null ? "applied" : isDead(progress) ? "dead" : progress || desk.dispatch.isQueued(header.sequence) ? "queued" : "stored",
     accepted: header.accepted,
     refused: header.refused,
     chunks: header.chunks,
@@ -196,6 +178,7 @@ function tell(request: Request, { feed: feedName, batch: id }: { feed: string; b
     receivedAt: formatMs(header.receivedMs),
     appliedAt: appliedMs === null ? null : formatMs(appliedMs),
     tookMs: appliedMs === null ? null : appliedMs - header.receivedMs,
+    ...(failure ? { failure: { attempts: failure.attempts, at: formatMs(failure.atMs), reason: failure.reason } } : {}),
     ...(repeats === undefined ? {} : { repeats: true }),
     ...(undone.length > 0 ? { undone } : {}),
     ...(change ? { change: { id: change.id, state: change.state, reasons: change.reasons, report: change.report } } : {}),
@@ -242,34 +225,4 @@ function decodeUtf8(body: Uint8Array): string | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** Prometheus text. The queue's counts are absent while Redis is away. */
-async function metricsText(desk: Desk): Promise<string> {
-  const { inbox, queue, clock } = desk;
-  const pending = inbox.pending();
-  const oldestMs = pending[0] === undefined ? undefined : inbox.header(pending[0])?.receivedMs;
-  const lines = [
-    "# HELP fangxing_batches_pending Batches accepted and not yet applied.",
-    "# TYPE fangxing_batches_pending gauge",
-    `fangxing_batches_pending ${pending.length}`,
-    "# HELP fangxing_oldest_pending_batch_age_seconds Age of the oldest batch that is not yet applied.",
-    "# TYPE fangxing_oldest_pending_batch_age_seconds gauge",
-    `fangxing_oldest_pending_batch_age_seconds ${oldestMs === undefined ? 0 : (clock.nowMs() - oldestMs) / 1000}`,
-  ];
-  lines.push(
-    "# HELP fangxing_changes_held Changes of rules and regions that wait for somebody to decide.",
-    "# TYPE fangxing_changes_held gauge",
-    `fangxing_changes_held ${desk.evidence()?.heldChanges() ?? 0}`,
-  );
-  const counts = await queue.counts().catch(() => undefined);
-  if (counts) {
-    lines.push(
-      "# HELP fangxing_queue_depth Jobs in the queue.",
-      "# TYPE fangxing_queue_depth gauge",
-      `fangxing_queue_depth{state="waiting"} ${counts.waiting}`,
-      `fangxing_queue_depth{state="active"} ${counts.active}`,
-    );
-  }
-  return `${lines.join("\n")}\n`;
 }
