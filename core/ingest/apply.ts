@@ -198,6 +198,7 @@ async function applyDecisions(header: BatchHeader, progress: BatchProgress, part
       return outcome;
     });
     if (undone !== null) say(`${decisionText(row.decision)} came to nothing: ${undone}`);
+    else if (row.decision.action === "replay") say(`${decisionText(row.decision)}, by ${row.decision.authority} (${row.decision.ground}): it is tried again`);
     await adopt(aftermath, parts);
   }
   return { ...after, chunksDone: header.chunks };

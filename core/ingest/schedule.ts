@@ -68,13 +68,7 @@ export function createSchedule(): Turn {
 
   return ({ kind: name, source }, work) =>
     new Promise((resolve, reject) => {
-      const step = async (): Promise<void> => {
-        try {
-          resolve(await work());
-        } catch (error) {
-          reject(error);
-        }
-      };
+      const step = (): Promise<void> => Promise.resolve().then(work).then(resolve, reject);
       const kind = kinds[name];
       if (kind.sources.size === 0) kind.pass = Math.max(kind.pass, passNow);
       const steps = kind.sources.get(source);

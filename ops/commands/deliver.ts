@@ -8,6 +8,7 @@ import { createClient, deliveryHeaders, ServiceError, withAdvice, type Client } 
 import { dataFolder, existingFolder, folderClock, HISTORY_SOURCE, LOCAL_SOURCE, type DataFolder } from "../dataFolder.ts";
 import { fileFault } from "../fileFaults.ts";
 import { UsageError, type Settings } from "../settings.ts";
+import { DeadBatchError, untilApplied } from "./await.ts";
 import { runningService } from "./running.ts";
 
 /** Lines a batch; a larger file is delivered in several. */
@@ -79,15 +80,15 @@ async function deliverAll(client: Client, { feed, contentType, parts, name }: { 
   }
   let entriesChanged = 0;
   for (const id of delivered) {
-    let state = await client.batch(feed, id);
-    while (state.state !== "applied") {
-      await Bun.sleep(50);
-      state = await client.batch(feed, id);
-    }
+    const state = await untilApplied(client, feed, id).catch((error: unknown) => {
+      if (!(error instanceof DeadBatchError)) throw error;
+      faults.push(error.message);
+    });
+    onDone();
+    if (!state) continue;
     entriesChanged += state.entriesChanged;
     for (const reason of state.undone ?? []) faults.push(`without effect: ${reason}; fangxing changes tells where each change stands`);
     if (state.change?.state === "held") faults.push(`held as change ${state.change.id}: ${state.change.reasons.join("; ")}; fangxing changes shows what it would do`);
-    onDone();
   }
   return { accepted, refusedRows, entriesChanged, faults };
 }
