@@ -260,10 +260,11 @@ export const registry: Registry = {
     { name: "source-a", feeds: ["*"], secret: Buffer.alloc(32, 1).toString("base64") },
     { name: "source-b", feeds: ["trips", "tests"], secret: Buffer.alloc(32, 2).toString("base64") },
     { name: "archive", feeds: ["*"], secret: Buffer.alloc(32, 3).toString("base64"), history: true },
+    { name: "operator", feeds: ["packs", "decisions"], secret: Buffer.alloc(32, 4).toString("base64") },
   ],
 };
 
-export type SourceName = "source-a" | "source-b" | "archive";
+export type SourceName = "source-a" | "source-b" | "archive" | "operator";
 
 export interface Delivery {
   readonly feed?: string;
