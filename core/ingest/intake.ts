@@ -19,7 +19,7 @@ export interface IntakeLimits {
   readonly mapShareMax: number;
 }
 
-/** Some 10 GB of rows on the disk and 100 MB of numbers in memory, half an hour of work for two cores; and a GiB for what is applied meanwhile. */
+/** More than a morning of a large city; its rows take gigabytes on the disk, not the whole of it. A GiB is left for what is applied meanwhile. */
 export const USUAL_INTAKE: IntakeLimits = { batchesMax: 200_000, rowsMax: 40_000_000, diskFreeBytesMin: 2 ** 30, mapShareMax: 0.95 };
 
 const QUEUE_RETRY_S = 10;
