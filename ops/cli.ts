@@ -5,9 +5,11 @@ import { FrontError } from "../core/front/index.ts";
 import { FEEDS } from "../core/ingest/index.ts";
 import { ServiceError, UnreachableError } from "./client.ts";
 import { explain, scan, session } from "./commands/ask.ts";
+import { DeadBatchError } from "./commands/await.ts";
 import { compact } from "./commands/compact.ts";
 import { importFile, signDelivery } from "./commands/deliver.ts";
 import { key } from "./commands/keys.ts";
+import { jobs } from "./commands/jobs.ts";
 import { reloadLookup, runLookup } from "./commands/lookup.ts";
 import { changes, decide, policy } from "./commands/policy.ts";
 import { runRole, type Role } from "./commands/roles.ts";
@@ -74,6 +76,13 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   changes: { form: "changes", use: "changes of rules and regions that are held, and the newest others", words: 0, settings: ["data"], run: (_, settings) => changes(settings, say) },
   release: { form: "release CHANGE", use: "applies a held change", words: 1, settings: ["data", "ground"], run: ([change], settings) => decide("release", change, settings, say) },
   reject: { form: "reject CHANGE", use: "drops a held change, or takes back a risk list in force", words: 1, settings: ["data", "ground"], run: ([change], settings) => decide("reject", change, settings, say) },
+  jobs: {
+    form: "jobs [replay BATCH|NUMBER|all]",
+    use: "what waits, how far the worker is, what is dead and why; has dead batches tried again",
+    words: 2,
+    settings: ["data"],
+    run: (words, settings) => jobs(words, settings, say),
+  },
   session: { form: "session", use: "a session token of the console, for curl", words: 0, settings: ["data"], run: (_, settings) => session(settings, say) },
   compact: {
     form: "compact",
@@ -133,6 +142,6 @@ async function main(): Promise<number> {
 }
 
 /** Faults that whoever typed the command can mend: their message is enough. */
-const KNOWN_FAULTS = [UsageError, SuperviseError, ServiceError, UnreachableError, RegistryError, FrontError];
+const KNOWN_FAULTS = [UsageError, SuperviseError, ServiceError, UnreachableError, DeadBatchError, RegistryError, FrontError];
 
 process.exit(await main());

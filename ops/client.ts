@@ -16,7 +16,11 @@ export interface DeliveryAnswer {
 }
 
 export interface BatchState {
-  readonly state: "stored" | "queued" | "applied";
+  readonly state: "stored" | "queued" | "applied" | "dead";
+  /** By which logs and decisions name it. */
+  readonly number: number;
+  /** Its last attempt failed. */
+  readonly failure?: { readonly attempts: number; readonly at: string; readonly reason: string };
   readonly accepted: number;
   readonly refused: number;
   readonly chunks: number;

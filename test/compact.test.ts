@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterEach, expect, test } from "vitest";
 import type { SubjectKey } from "../core/domain/index.ts";
 import { createExplainer } from "../core/explain/explainer.ts";
+import { createSchedule } from "../core/ingest/schedule.ts";
 import { createPurge } from "../core/ingest/retention.ts";
 import { createTurns } from "../core/ingest/apply.ts";
 import { USUAL_LIMITS } from "../core/ingest/index.ts";
@@ -19,7 +20,7 @@ afterEach(() => folders.splice(0).forEach(removeFolder));
 function purgeOf({ inbox, evidence, entries, clock, evaluator }: Stores) {
   const packNumber = evidence.packNumber();
   const nothing = (): void => undefined;
-  return createPurge({ ...{ inbox, evidence, entries, evaluator, packNumber, clock }, adopt: nothing, limits: USUAL_LIMITS, say: nothing, onChange: nothing, exclusively: createTurns(), isStopping: () => false });
+  return createPurge({ ...{ inbox, evidence, entries, evaluator, packNumber, clock }, adopt: nothing, limits: USUAL_LIMITS, say: nothing, onChange: nothing, exclusively: createTurns(), turn: createSchedule(), isStopping: () => false });
 }
 
 /** All bytes of all files below a folder. */

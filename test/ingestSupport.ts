@@ -17,6 +17,7 @@ import type { InboxRow } from "../core/ingest/facts.ts";
 import { createHl7Reader } from "../core/ingest/hl7.ts";
 import { openInbox, type BatchHeader, type Inbox } from "../core/ingest/inbox.ts";
 import type { ReadRow, TestRow } from "../core/ingest/rows.ts";
+import { createSchedule } from "../core/ingest/schedule.ts";
 import { beijingPack, beijingPackText, createEvaluator, parsePack, type Evaluator } from "../core/policy/index.ts";
 import { dataFolder, prepareFolder } from "../ops/dataFolder.ts";
 import { awaitRedis, ownServerCommand, ownSocket, redisBinary } from "../ops/redis.ts";
@@ -139,6 +140,7 @@ export function openStores(folder: string, limits: BlastLimits = NO_LIMITS): Sto
     clock,
     limits,
     exclusively: createTurns(),
+    turn: createSchedule(),
     adopt(adopted) {
       evaluator = createEvaluator(adopted.pack, evidence.regions);
       packNumber = adopted.number;
@@ -264,7 +266,7 @@ export async function ownRedis(): Promise<TestRedis> {
   };
 }
 
-const keyPairs = { "source-a": createKeyPair(), "source-b": createKeyPair(), archive: createKeyPair() };
+const keyPairs = { "source-a": createKeyPair(), "source-b": createKeyPair(), archive: createKeyPair(), operator: createKeyPair() };
 const keysOf = (name: SourceName): Source["keys"] => [{ id: "1", publicKey: keyPairs[name].publicKey }];
 
 export const registry: Registry = {
@@ -273,10 +275,11 @@ export const registry: Registry = {
     { name: "source-a", feeds: ["*"], keys: keysOf("source-a") },
     { name: "source-b", feeds: ["trips", "tests"], keys: keysOf("source-b") },
     { name: "archive", feeds: ["*"], keys: keysOf("archive"), history: true },
+    { name: "operator", feeds: ["packs", "decisions"], keys: keysOf("operator") },
   ],
 };
 
-export type SourceName = "source-a" | "source-b" | "archive";
+export type SourceName = "source-a" | "source-b" | "archive" | "operator";
 
 export interface Delivery {
   readonly feed?: string;

@@ -66,6 +66,23 @@ export interface BatchProgress {
   readonly repeats?: number | null;
   /** Facts in it that came too late for anything to follow from them, and are not kept. */
   readonly tooLate?: number;
+  /** Phones and documents that a change of regions has it evaluate anew, in all and so far; of these `inHand` are of those that are gathered now. */
+  readonly fanOut?: { readonly subjects: number; readonly done: number; readonly inHand?: number };
+  /** What could not be applied so far and is tried again by the next attempt: chunks with such a row, subjects to be evaluated anew. */
+  readonly aside?: { readonly chunks: readonly number[]; readonly subjects: readonly Uint8Array[] };
+  /** Its last attempt failed. */
+  readonly failure?: BatchFailure;
+}
+
+export interface BatchFailure {
+  /** Since it was delivered, or last revived. */
+  readonly attempts: number;
+  /** When the last one failed, milliseconds of the service's clock. */
+  readonly atMs: number;
+  /** In words without numbers of people. */
+  readonly reason: string;
+  /** It is left alone until somebody has it tried again. */
+  readonly isDead: boolean;
 }
 
 export interface Holder {
@@ -118,6 +135,9 @@ export interface EvidenceWriter extends EvidenceReader, ChangeStore, RetentionSt
   /** Makes the owners of these documents one holder. @returns its key. */
   putHolder(documents: readonly DocumentKey[], phones: readonly PhoneKey[], known: Known): HolderKey;
   putProgress(batch: number, progress: BatchProgress): void;
+  /** Numbers of batches of which it is kept how far they came, ascending, from this one on. */
+  progressed(options: { from: number; limit: number }): number[];
+  dropProgress(batch: number): void;
   addEntriesChangedUnder(pack: number, entries: number): void;
   /** Resolves when everything committed so far is on disk. */
   flushed(): Promise<void>;
@@ -279,6 +299,10 @@ function createStore(folder: string, readOnly: boolean): EvidenceWriter {
     },
     putProgress: (batch, progress) => {
       batches.putSync(batch, progress);
+    },
+    progressed: ({ from, limit }) => [...batches.getKeys({ start: from, limit })],
+    dropProgress: (batch) => {
+      batches.removeSync(batch);
     },
     flushed: async () => {
       await root.flushed;

@@ -1,15 +1,17 @@
 // Applying batches with real stores: whose entries change and whose don't, in any order, twice, and cut off anywhere.
 
+import { join } from "node:path";
 import fc from "fast-check";
+import { open, type Database } from "lmdb";
 import { afterEach, describe, expect, test } from "vitest";
-import { contentOf, document, inboxRows, instant, keyOfDocument, NOW, openStores, pack, phone, publication, SHANGHAI_HUANGPU, SHANGHAI_XUHUI, type Stores } from "../../test/ingestSupport.ts";
+import { contentOf, document, inboxRows, instant, keyOfDocument, NOW, openStores, pack, phone, publication, residentId, SHANGHAI_HUANGPU, SHANGHAI_XUHUI, type Stores } from "../../test/ingestSupport.ts";
 import { shuffled, temporaryFolder } from "../../test/support.ts";
 import { formatInstant, type Flag } from "../domain/index.ts";
 import { decodeEntry, type Entry } from "../entry/index.ts";
 import type { BatchProgress } from "../evidence/index.ts";
-import { createEvaluator, type Evaluator } from "../policy/index.ts";
+import { beijingPackText, createEvaluator, parsePack, type Evaluator } from "../policy/index.ts";
 import type { Feed } from "./batch.ts";
-import { StoppedError } from "./apply.ts";
+import { ATTEMPTS_MAX, StoppedError } from "./failures.ts";
 import { CHUNK_ROWS } from "./inbox.ts";
 
 const HUANGPU = "310101";
@@ -66,14 +68,14 @@ const arrival = (n: number): object[] => [
   { factId: `back-${n}`, phone: phone(n), county: CHAOYANG, from: "2022-06-02T00:00:00+08:00" },
 ];
 
-/** An evaluator that gives up at its call number `calls` + 1. */
+/** An evaluator that is stopped at its call number `calls` + 1. */
 function failingAfter(calls: number, evaluator: Evaluator): Evaluator {
   let done = 0;
   return {
     pack: evaluator.pack,
     reach: (changes) => evaluator.reach(changes),
     evaluate(evidence) {
-      if (done++ >= calls) throw new Error("gave up");
+      if (done++ >= calls) throw new StoppedError("gave up");
       return evaluator.evaluate(evidence);
     },
   };
@@ -355,7 +357,7 @@ describe("a change of regions", () => {
     const rows = [HUANGPU, "310104"].map((county) => ({ factId: `infection-${county}`, county, day: "2022-06-08", count: 1 }));
     const sequence = await stores.deliver("local-infections", rows);
     expect(numbers(0, 1002).filter((n) => flagsOf(stores, n)!.join() !== "popup-1")).toEqual([]);
-    expect(progressOf(stores, sequence)).toEqual({ chunksDone: 1, entriesChanged: 1002, recompute: { counties: [], residents: [], after: null }, isApplied: true });
+    expect(progressOf(stores, sequence)).toEqual({ chunksDone: 1, entriesChanged: 1002, recompute: { counties: [], residents: [], after: null }, fanOut: { subjects: 1002, done: 1002 }, isApplied: true });
   });
   test("of the city's own counties evaluates nobody: those come as findings", async () => {
     const stores = newStores();
@@ -529,6 +531,203 @@ async function outcomeOf(batches: readonly RandomBatch[], apply: (stores: Stores
     await stores.close();
   }
 }
+
+describe("a row or holder at fault", () => {
+  /** An evaluator that can't take a holder with a finding of this authority. */
+  const poisonedBy = (authority: string, evaluator: Evaluator): Evaluator => ({
+    pack: evaluator.pack,
+    reach: (changes) => evaluator.reach(changes),
+    evaluate(evidence) {
+      if (evidence.facts.some((fact) => fact.kind === "finding" && fact.authority === authority)) throw new Error(`can't evaluate ${residentId(7)}`);
+      return evaluator.evaluate(evidence);
+    },
+  });
+  const bad = (n: number): object => ({ ...finding(n), authority: "Poison" });
+  const failureOf = (stores: Stores, sequence: number): unknown => stores.evidence.progress(sequence)?.failure;
+
+  test("harms no other of its batch: they are applied by the first attempt; the batch is tried five times and then dead, its reason without numbers", async () => {
+    const stores = newStores();
+    const sequence = await stores.store("findings", inboxRows("findings", [finding(1), bad(2), finding(3)]));
+    const poisoned = poisonedBy("Poison", stores.evaluator);
+    await expect(stores.apply(sequence, poisoned)).rejects.toThrow("1 could not be applied");
+    expect([1, 2, 3].map((n) => flagsOf(stores, n))).toEqual([["central", "unconfirmed"], undefined, ["central", "unconfirmed"]]);
+    // What stands in the entries follows from what stands in the evidence, also for whom was left out.
+    expect(stores.evidence.holder(keyOfDocument(2)).evidence.facts).toEqual([]);
+    for (let attempt = 2; attempt <= ATTEMPTS_MAX; attempt++) {
+      expect(failureOf(stores, sequence)).toMatchObject({ attempts: attempt - 1, isDead: false });
+      await expect(stores.apply(sequence, poisoned)).rejects.toThrow();
+    }
+    expect(failureOf(stores, sequence)).toEqual({ attempts: ATTEMPTS_MAX, atMs: NOW * 1000, isDead: true, reason: expect.stringMatching(/^1 could not be applied; the last: row [012] of chunk 0: can't evaluate \(may be a number\)$/) as string });
+    // Left alone, even when it could be applied by now.
+    await stores.apply(sequence);
+    expect([flagsOf(stores, 2), stores.evidence.progress(sequence)?.appliedMs]).toEqual([undefined, null]);
+    expect(stores.inbox.chunk(sequence, 0).length).toBe(3);
+  });
+  test("harms no other batch, neither before nor after it", async () => {
+    const stores = newStores();
+    const dead = await stores.store("findings", inboxRows("findings", [bad(1)]));
+    const later = await stores.store("findings", inboxRows("findings", [finding(2)]));
+    const poisoned = poisonedBy("Poison", stores.evaluator);
+    await Promise.allSettled([stores.apply(dead, poisoned), stores.apply(later, poisoned)]);
+    expect([flagsOf(stores, 1), flagsOf(stores, 2)]).toEqual([undefined, ["central", "unconfirmed"]]);
+  });
+  test("replayed by an operator's decision it is tried again and applied, its counts as if it had been at once", async () => {
+    const [stores, calm] = [newStores(), newStores()];
+    const rows = inboxRows("findings", [...numbers(0, CHUNK_ROWS).map((n) => finding(n)), bad(CHUNK_ROWS), ...numbers(CHUNK_ROWS + 1, 9).map((n) => finding(n))]);
+    const [sequence, calmly] = [await stores.store("findings", rows), await calm.store("findings", rows)];
+    await calm.apply(calmly);
+    for (let i = 0; i < ATTEMPTS_MAX; i++) await expect(stores.apply(sequence, poisonedBy("Poison", stores.evaluator))).rejects.toThrow();
+    expect(flagsOf(stores, CHUNK_ROWS + 9)).toEqual(["central", "unconfirmed"]);
+    const decision = { action: "replay", change: sequence, authority: "operator", ground: "mended" };
+    await stores.deliver("decisions", [decision]);
+    expect(failureOf(stores, sequence)).toMatchObject({ attempts: 0, isDead: false });
+    await stores.apply(sequence);
+    expect(progressOf(stores, sequence)).toEqual(progressOf(calm, calmly));
+    const people = numbers(0, CHUNK_ROWS + 10);
+    expect(contents(stores, people)).toEqual(contents(calm, people));
+    // Twice, or of one that isn't dead, it does nothing and says so.
+    const again = await stores.deliver("decisions", [decision]);
+    expect(stores.evidence.progress(again)?.undone).toEqual([`nothing to try again: batch ${sequence} is not dead`]);
+  });
+  test("a chunk that the disk has lost is left out, the others are applied", async () => {
+    const folder = temporaryFolder();
+    const stores = openStores(folder);
+    opened.push(stores);
+    const sequence = await stores.store("findings", inboxRows("findings", numbers(0, 2 * CHUNK_ROWS + 1).map((n) => finding(n))));
+    const disk = open({ path: join(folder, "inbox"), mapSize: 2 ** 30 });
+    const rows: Database<Uint8Array, [number, number]> = disk.openDB({ name: "rows", encoding: "binary" });
+    const bytes = Uint8Array.from(rows.get([sequence, 1])!);
+    rows.removeSync([sequence, 1]);
+    await expect(stores.apply(sequence)).rejects.toThrow("chunk 1 can't be read: the inbox has lost chunk 1 of batch");
+    expect([flagsOf(stores, 0), flagsOf(stores, CHUNK_ROWS), flagsOf(stores, 2 * CHUNK_ROWS)]).toEqual([["central", "unconfirmed"], undefined, ["central", "unconfirmed"]]);
+    rows.putSync([sequence, 1], bytes);
+    await stores.apply(sequence);
+    expect(flagsOf(stores, CHUNK_ROWS)).toEqual(["central", "unconfirmed"]);
+    expect(progressOf(stores, sequence)).toMatchObject({ chunksDone: 3, entriesChanged: 2 * CHUNK_ROWS + 1, isApplied: true });
+  });
+  test("nobody's fault, such as a full disk, is not counted", async () => {
+    const stores = newStores();
+    const sequence = await stores.store("findings", inboxRows("findings", [finding(1)]));
+    const full: Evaluator = {
+      ...poisonedBy("", stores.evaluator),
+      evaluate() {
+        throw new Error("No space left on device");
+      },
+    };
+    for (let i = 0; i <= ATTEMPTS_MAX; i++) await expect(stores.apply(sequence, full)).rejects.toThrow("No space");
+    expect(stores.evidence.progress(sequence)).toBeUndefined();
+    await stores.apply(sequence);
+    expect(flagsOf(stores, 1)).toEqual(["central", "unconfirmed"]);
+  });
+  test("among the visitors of a county keeps none of the others from being evaluated anew; later it is", async () => {
+    const stores = newStores();
+    const visitors = numbers(0, 700);
+    await stores.deliver("holders", visitors.map((n) => holder([n], [n])));
+    await stores.deliver("trips", visitors.map((n) => tripTo(HUANGPU, n)));
+    const list = await stores.store("risk-areas", inboxRows("risk-areas", [publication("2022-06-08 17时", [SHANGHAI_HUANGPU])]));
+    // Measured while all was well; then, before its visitors are evaluated, one of them is at fault.
+    stores.isStopping = () => (stores.evidence.progress(list)?.recompute.counties.length ?? 0) > 0;
+    await expect(stores.apply(list)).rejects.toThrow(StoppedError);
+    stores.isStopping = () => false;
+    const [row] = inboxRows("findings", [{ ...bad(5), kind: "key-place" }]);
+    if (row?.type === "fact") stores.evidence.transaction(() => stores.evidence.putFact(row.subject, row.factKey, row.fact));
+    await expect(stores.apply(list, poisonedBy("Poison", stores.evaluator))).rejects.toThrow("a holder");
+    expect(visitors.filter((n) => !flagsOf(stores, n)!.includes("popup-1"))).toEqual([5]);
+    expect(stores.evidence.progress(list)).toMatchObject({ fanOut: { subjects: 700, done: 700 }, failure: { attempts: 1 } });
+    await stores.apply(list);
+    expect(visitors.filter((n) => !flagsOf(stores, n)!.includes("popup-1"))).toEqual([]);
+    expect(entriesChanged(stores, list)).toBe(700);
+  });
+  test("keeps nobody else from the rules that are put in force", async () => {
+    const stores = newStores();
+    await stores.deliver("holders", numbers(0, 9).map((n) => holder([n])));
+    await stores.deliver("findings", [...numbers(0, 8).map((n) => finding(n)), bad(8)]);
+    const rules = createEvaluator(parsePack(beijingPackText().replace("        close-contact: central\n", ""), "pack"), stores.evidence.regions);
+    await expect(stores.reevaluateAll(poisonedBy("Poison", rules))).rejects.toThrow("1 could not be applied");
+    expect(numbers(0, 9).filter((n) => flagsOf(stores, n)!.length > 0)).toEqual([8]);
+  });
+});
+
+describe("two workers on one store", () => {
+  /** Another worker's own handles and memory on the same files. */
+  async function twins(): Promise<[Stores, Stores]> {
+    const folder = temporaryFolder();
+    const one = openStores(folder);
+    opened.push(one);
+    await one.deliver("holders", numbers(0, 3).map((n) => holder([n], [n])));
+    const other = openStores(folder);
+    opened.push(other);
+    return [one, other];
+  }
+  test("one that was held up after its first chunk puts nothing older over what the other has put since", async () => {
+    const [one, other] = await twins();
+    const rows = inboxRows("findings", [...numbers(0, CHUNK_ROWS).map((n) => finding(n)), finding(0, "key-place")]);
+    const sequence = await one.store("findings", rows);
+    let goOn: () => void = () => undefined;
+    let hasBegun: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => (goOn = resolve));
+    const begun = new Promise<void>((resolve) => (hasBegun = resolve));
+    const slow = one.apply(sequence, undefined, {
+      ...one.evidence,
+      flushed() {
+        hasBegun();
+        return held;
+      },
+    });
+    await begun;
+    // The other one ends the batch, and then applies what frees the same holders.
+    await other.apply(sequence);
+    await other.deliver("findings", numbers(0, 3).map((n) => ({ ...finding(n), revision: 2, to: "2022-06-08" })));
+    const before = numbers(0, 3).map((n) => bytesOf(other, n));
+    expect(flagsOf(other, 1)).toEqual([]);
+    goOn();
+    await slow;
+    expect(numbers(0, 3).map((n) => bytesOf(one, n))).toEqual(before);
+  });
+  test("both in the middle of the same batches, whatever each comes to first, leave what one alone leaves", async () => {
+    const [one, other] = await twins();
+    const calm = newStores();
+    await calm.deliver("holders", numbers(0, 3).map((n) => holder([n], [n])));
+    const batches: [Feed, object[]][] = [
+      ["trips", numbers(0, 3).flatMap((n) => arrival(n))],
+      ["risk-areas", [publication("2022-06-08 17时", [SHANGHAI_HUANGPU])]],
+      ["findings", numbers(0, 2 * CHUNK_ROWS).map((n) => finding(n % 3, "key-place"))],
+      ["tests", [negative(0), positive(1), { ...positive(1), revision: 2, result: "negative" }]],
+      ["trips", [tripTo(HUANGPU, 0), { ...tripTo(HUANGPU, 0), revision: 2, county: CHAOYANG }, tripTo(HUANGPU, 2)]],
+    ];
+    const sequences: number[] = [];
+    for (const [feed, rows] of batches) {
+      sequences.push(await one.store(feed, inboxRows(feed, rows)));
+      await calm.deliver(feed, rows);
+    }
+    await Promise.all([...sequences.map((sequence) => one.apply(sequence)), ...sequences.toReversed().map((sequence) => other.apply(sequence))]);
+    expect(contents(one, [0, 1, 2])).toEqual(contents(calm, [0, 1, 2]));
+    expect(sequences.map((sequence) => progressOf(other, sequence).isApplied)).toEqual(sequences.map(() => true));
+  });
+});
+
+describe("turns", () => {
+  test("a test that comes while thousands are evaluated anew is applied in between", async () => {
+    const stores = newStores();
+    const visitors = numbers(0, 3000);
+    await stores.deliver("holders", visitors.map((n) => holder([n], [n])));
+    await stores.deliver("trips", visitors.map((n) => tripTo(HUANGPU, n)));
+    const list = await stores.store("risk-areas", inboxRows("risk-areas", [publication("2022-06-08 17时", [SHANGHAI_HUANGPU])]));
+    const result = await stores.store("tests", inboxRows("tests", [negative(1)]));
+    let done: number | undefined;
+    // Asked before each step: at the first of the evaluation anew the test comes.
+    stores.isStopping = () => {
+      if (done === undefined && (stores.evidence.progress(list)?.recompute.counties.length ?? 0) > 0) {
+        done = -1;
+        void stores.apply(result).then(() => (done = stores.evidence.progress(list)?.fanOut?.done));
+      }
+      return false;
+    };
+    await stores.apply(list);
+    expect(done).toBeGreaterThanOrEqual(0);
+    expect(done).toBeLessThanOrEqual(1000);
+  });
+});
 
 describe("in any order", () => {
   test("two batches leave the same bytes, but for what they were computed from", async () => {

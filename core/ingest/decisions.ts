@@ -1,4 +1,4 @@
-// An operator's word on a change: release, reject, roll back.
+// An operator's word on a change: release, reject, roll back; and on a dead batch: replay.
 // Promises: a change says who decided and on what ground; a release is measured again, and goes through unless it would by now hit a crowd that nobody has seen; a decision
 // that can do nothing does nothing and says why.
 // Not here: who may decide (access), the evaluation of whom it concerns (apply.ts).
@@ -6,6 +6,7 @@
 import type { Instant, Known } from "../domain/index.ts";
 import type { AppliedPack, ChangeRecord, ChangeState, EvidenceReader, EvidenceWriter, RegionChange } from "../evidence/index.ts";
 import type { Decision, InboxRow } from "./facts.ts";
+import { replayFault, revive } from "./failures.ts";
 import {
   isOutdone,
   measurePack,
@@ -33,6 +34,7 @@ type Put = () => Outcome;
 
 /** Why a decision can do nothing as things stand, in words for who decides; undefined: it can. */
 export function decisionFault({ action, change: id }: Pick<Decision, "action" | "change">, evidence: EvidenceReader): string | undefined {
+  if (action === "replay") return replayFault(id!, evidence);
   const record = id === null ? undefined : evidence.change(id);
   if (id !== null && !record) return `there is no change ${id}`;
   if (action === "roll-back") return rollBackFault(record, evidence);
@@ -63,6 +65,14 @@ export async function planDecision(decision: Decision, parts: GuardParts): Promi
   const { evidence } = parts;
   const fault = decisionFault(decision, evidence);
   if (fault !== undefined) return () => ({ undone: fault, aftermath: NOTHING });
+  if (decision.action === "replay") {
+    return () => {
+      // Told twice in one delivery, or by a batch applied twice, it is alive already.
+      const late = decisionFault(decision, evidence);
+      if (late === undefined) revive(decision.change!, evidence);
+      return { undone: late ?? null, aftermath: NOTHING };
+    };
+  }
   const record = evidence.change(decision.change ?? evidence.packs().at(-1)!.change!)!;
   if (decision.action === "roll-back") return () => done(rollBack(record, decision, parts));
   if (decision.action === "reject") return () => done(reject(record, decision, parts));
@@ -126,5 +136,6 @@ function putDecided(record: ChangeRecord, state: ChangeState, { action, authorit
 
 /** A decision in words, for a log. */
 export function decisionText({ action, change }: Pick<Decision, "action" | "change">): string {
-  return `the decision to ${action} ${change === null ? "the pack in force" : `change ${change}`}`;
+  const what = action === "replay" ? `batch ${change}` : change === null ? "the pack in force" : `change ${change}`;
+  return `the decision to ${action} ${what}`;
 }

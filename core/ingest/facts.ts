@@ -48,10 +48,10 @@ export interface PublicationRow extends Omit<RiskPublication, "counties" | "area
   readonly unknown?: RiskPublication["unknown"];
 }
 
-/** An operator's word on a change that can hit many holders. */
+/** An operator's word on a change that can hit many holders, or on a dead batch. */
 export interface Decision {
   readonly action: (typeof DECISIONS)[number];
-  /** Sequence of the batch that brought the change; null with `roll-back`: the pack in force. */
+  /** Sequence of the batch that brought the change, or that is dead; null with `roll-back`: the pack in force. */
   readonly change: number | null;
   readonly authority: string;
   readonly ground: string;
@@ -230,7 +230,7 @@ const READERS: { [Feed in RowFeed]: (row: Row<Feed>, intake: Intake) => InboxRow
   },
 
   decisions(row, { now }) {
-    if (row.change === undefined && row.action !== "roll-back") return { field: "change", reason: `is missing: name the change to ${row.action}` };
+    if (row.change === undefined && row.action !== "roll-back") return { field: "change", reason: `is missing: name the ${row.action === "replay" ? "batch, by its number," : "change"} to ${row.action}` };
     return { type: "decision", decision: { action: row.action, change: row.change ?? null, authority: row.authority, ground: row.ground, at: now } };
   },
 

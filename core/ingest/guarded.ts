@@ -31,8 +31,6 @@ import type { BatchHeader } from "./inbox.ts";
 /** Feeds whose batches are measured before they are applied. */
 const GUARDED_FEEDS: readonly Feed[] = ["risk-areas", "local-infections", "screenings", "packs"];
 export const isGuarded = (feed: Feed): boolean => GUARDED_FEEDS.includes(feed);
-/** Batches that wait for each other, and for all holders to be measured or evaluated. */
-export const mayTakeLong = (feed: Feed): boolean => isGuarded(feed) || feed === "decisions";
 
 export interface GuardParts {
   readonly evidence: EvidenceWriter;

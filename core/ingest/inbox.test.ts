@@ -217,6 +217,47 @@ describe("pending and finished", () => {
   });
 });
 
+describe("headers of old batches", () => {
+  const DAY_MS = 86_400_000;
+  /** One batch a day, the first at NOW; all but those of `pending` are finished. */
+  async function inboxOf(days: number, pending: readonly number[] = []): Promise<Inbox> {
+    const inbox = newInbox();
+    for (let i = 0; i < days; i++) await inbox.store(batchOf({ batch: `batch-${i + 1}`, receivedMs: NOW * 1000 + i * DAY_MS }), trips(1));
+    await inbox.finish(...Array.from({ length: days }, (_, i) => i + 1).filter((n) => !pending.includes(n)));
+    return inbox;
+  }
+  const kept = (inbox: Inbox, days: number): number[] => Array.from({ length: days }, (_, i) => i + 1).filter((n) => inbox.header(n) !== undefined);
+  const before = (days: number): number => NOW * 1000 + days * DAY_MS;
+
+  test("are dropped with their names, those received at the instant itself are not", async () => {
+    const inbox = await inboxOf(5);
+    expect(await inbox.forget({ receivedBeforeMs: before(2), limit: 100 })).toBe(2);
+    expect(kept(inbox, 5)).toEqual([3, 4, 5]);
+    expect([inbox.find(batchOf({ batch: "batch-2" })), inbox.find(batchOf({ batch: "batch-3" }))?.sequence]).toEqual([undefined, 3]);
+    // Their id is free again, and a batch of its own.
+    expect((await inbox.store(batchOf({ batch: "batch-1" }), trips(1))).sequence).toBe(6);
+  });
+  test("of batches that are not finished stay, however old", async () => {
+    const inbox = await inboxOf(5, [1, 3]);
+    await inbox.forget({ receivedBeforeMs: before(100), limit: 100 });
+    expect(kept(inbox, 5)).toEqual([1, 3, 5]);
+    expect(inbox.chunk(1, 0).length).toBe(1);
+  });
+  test("but the newest stays, since numbers go on from it", async () => {
+    const inbox = await inboxOf(3);
+    await inbox.forget({ receivedBeforeMs: before(100), limit: 100 });
+    expect(kept(inbox, 3)).toEqual([3]);
+    expect((await inbox.store(batchOf({ batch: "next" }), trips(1))).sequence).toBe(4);
+  });
+  test("are dropped in steps that look at so many; what stays in front is in nobody's way", async () => {
+    const inbox = await inboxOf(9, [1, 2, 3]);
+    const dropped: number[] = [];
+    for (let i = 0; i < 4; i++) dropped.push(await inbox.forget({ receivedBeforeMs: before(7), limit: 3 }));
+    expect(dropped).toEqual([0, 3, 1, 0]);
+    expect(kept(inbox, 9)).toEqual([1, 2, 3, 8, 9]);
+  });
+});
+
 describe("other handles", () => {
   test("after closing and opening anew everything is there, and numbers go on", async () => {
     const folder = newFolder();

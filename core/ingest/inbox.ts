@@ -1,6 +1,6 @@
 // The inbox: accepted batches on disk until they are applied. One LMDB environment, written by the ingest API alone.
-// Promises: what `commit` has resolved for survives the loss of the process and of power; one batch id is one batch for good; of a batch that
-// was not committed nobody sees anything, and what was written of it is dropped, at the next start at the latest.
+// Promises: what `commit` has resolved for survives the loss of the process and of power; one batch id is one batch as long as its header is kept, 60 days after it was applied; of
+// a batch that was not committed nobody sees anything, and what was written of it is dropped, at the next start at the latest.
 // Not here: numbers (rows hold keys), and how far the worker has come (evidence).
 
 import { open, type Database, type RootDatabase } from "lmdb";
@@ -58,8 +58,15 @@ export interface Inbox extends InboxReader {
   stage(): StagedBatch;
   /** Keeps a batch that is whole in memory: `add` and `commit` in one. */
   store(batch: NewBatch, rows: readonly InboxRow[]): Promise<BatchHeader>;
-  /** Drops the rows of an applied batch; its header stays, so that a repetition is still known. */
-  finish(sequence: number): Promise<void>;
+  /** Drops the rows of applied batches; their headers stay, so that a repetition is still known. */
+  finish(...sequences: readonly number[]): Promise<void>;
+  /**
+   * Drops headers of finished batches that were received before an instant, looking at no more than `limit` of them, and goes on there the next time. The newest stays: numbers
+   * go on from it. @returns how many were dropped.
+   */
+  forget(options: { receivedBeforeMs: number; limit: number }): Promise<number>;
+  /** How much of its map the file has taken up, 0 to 1. */
+  mapShare(): number;
 }
 
 /** Rows a chunk: one write transaction of the worker. */
@@ -94,6 +101,8 @@ function createInbox(folder: string, readOnly: boolean): Omit<Inbox, "nonces"> &
   const stages = readOnly ? undefined : root.openDB<number, number>({ name: "stages", encoding: "json" });
 
   const nameOf = ({ source, feed, batch }: Pick<BatchHeader, "source" | "feed" | "batch">): string => `${source}\n${feed}\n${batch}`;
+  /** Where `forget` goes on. */
+  let forgottenTo = 0;
   const told = (kept: KeptHeader | undefined): BatchHeader | undefined => {
     if (!kept) return undefined;
     const header: Partial<KeptHeader> = { ...kept };
@@ -203,18 +212,38 @@ function createInbox(folder: string, readOnly: boolean): Omit<Inbox, "nonces"> &
       return staged.commit(batch);
     },
     pending: () => [...pending.getKeys({})],
-    async finish(sequence) {
-      const rowsAt = keptHeader(sequence)?.rowsAt;
-      if (rowsAt === undefined) return;
+    async finish(...sequences) {
+      const places = sequences.flatMap((sequence) => keptHeader(sequence)?.rowsAt ?? []);
       await root.transaction(() => {
-        pending.removeSync(sequence);
-        stages!.putSync(rowsAt, 1); // so that a start after a crash goes on dropping
+        for (const sequence of sequences) pending.removeSync(sequence);
+        for (const rowsAt of places) stages!.putSync(rowsAt, 1); // so that a start after a crash goes on dropping
       });
-      await drop(rowsAt);
+      await Promise.all(places.map(drop));
     },
     async close() {
       await swept;
       await root.close();
+    },
+    async forget({ receivedBeforeMs, limit }) {
+      const newest = [...headers.getKeys({ reverse: true, limit: 1 })][0] ?? 0;
+      const seen = [...headers.getRange({ start: forgottenTo + 1, end: newest, limit })].map(({ value }) => value);
+      const young = seen.findIndex((header) => header.receivedMs >= receivedBeforeMs);
+      const old = young < 0 ? seen : seen.slice(0, young);
+      // Those that are kept for longer, dead ones, are looked at again in the next round.
+      forgottenTo = young < 0 && seen.length === limit ? seen.at(-1)!.sequence : 0;
+      const dropped = old.filter(({ sequence }) => !pending.doesExist(sequence));
+      if (dropped.length === 0) return 0;
+      await root.transaction(() => {
+        for (const header of dropped) {
+          headers.removeSync(header.sequence);
+          names.removeSync(nameOf(header));
+        }
+      });
+      return dropped.length;
+    },
+    mapShare() {
+      const { lastPageNumber, pageSize, mapSize } = root.getStats() as { lastPageNumber: number; pageSize: number; mapSize: number };
+      return ((lastPageNumber + 1) * pageSize) / mapSize;
     },
   };
 }

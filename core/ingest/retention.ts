@@ -67,10 +67,9 @@ export function createPurge(parts: PurgeParts): Purge {
       }
       for (let isDone = false; !isDone; ) {
         if (isStopping()) return undefined;
-        isDone = step();
+        isDone = await parts.turn({ kind: "fan-out", source: "" }, step);
         await evidence.flushed();
         await entries.flushed();
-        await new Promise((resolve) => setImmediate(resolve)); // lets others have their turn
       }
       return evidence.retention()!.facts;
     },

@@ -19,8 +19,8 @@ import {
   type Refusal,
 } from "../domain/index.ts";
 
-/** What an operator may say of a change that can hit many holders. */
-export const DECISIONS = ["release", "reject", "roll-back"] as const;
+/** What an operator may say of a change that can hit many holders; and of a dead batch, that it be tried again. */
+export const DECISIONS = ["release", "reject", "roll-back", "replay"] as const;
 
 /** Feeds whose rows stand one to a line; `risk-areas` comes as one list. */
 export const ROW_FEEDS = [

@@ -16,6 +16,8 @@ import { beijingPackText } from "../policy/index.ts";
 import { FAULTS_MAX } from "./batch.ts";
 import { USUAL_LIMITS } from "./blastRadius.ts";
 import { openInboxReader } from "./inbox.ts";
+import { USUAL_INTAKE, type IntakeLimits } from "./intake.ts";
+import { readJobs } from "./jobs.ts";
 import { startIngestServer } from "./server.ts";
 import { startWorker } from "./worker.ts";
 
@@ -57,15 +59,16 @@ interface ServiceOptions {
   readonly elapsedMs?: () => number;
   /** It lives for several tests, and is stopped by them. */
   readonly isShared?: boolean;
+  readonly intakeLimits?: IntakeLimits;
+  readonly clock?: Service["clock"];
 }
 
-function startService({ folder = temporaryFolder(), redisUrl = redis.url, bodyBytesMax = BODY_BYTES_MAX, sources = registry.sources, elapsedMs, isShared = false }: ServiceOptions = {}): Service {
-  const clock = clockAt(NOW);
+function startService({ folder = temporaryFolder(), redisUrl = redis.url, bodyBytesMax = BODY_BYTES_MAX, sources = registry.sources, elapsedMs, isShared = false, intakeLimits = USUAL_INTAKE, clock = clockAt(NOW) }: ServiceOptions = {}): Service {
   const lines: string[] = [];
   const log = (line: string): number => lines.push(line);
   const folders = { inbox: join(folder, "inbox"), evidence: join(folder, "evidence"), entries: join(folder, "entries") };
   const queueAddress = { redisUrl, queueName: `test-${randomBytes(8).toString("hex")}` };
-  const server = startIngestServer({ host: "127.0.0.1", port: 0, folders, queueAddress, registry: { devices: [], sources }, keyring, clock, ...(elapsedMs ? { elapsedMs } : {}), bodyBytesMax, log });
+  const server = startIngestServer({ host: "127.0.0.1", port: 0, folders, queueAddress, registry: { devices: [], sources }, keyring, clock, ...(elapsedMs ? { elapsedMs } : {}), bodyBytesMax, intakeLimits, log });
   let stopped: Promise<void> | undefined;
   const service: Service = {
     port: server.port,
@@ -474,7 +477,7 @@ describe("where a batch is", () => {
     const service = startService(nobodyThere);
     await service.deliver({ body: bodyOf(row(1), row(2), { ...row(3), result: "maybe" }) });
     expect(await (await service.ask()).json()).toEqual({
-      ...{ batch: "batch-1", feed: "tests", state: "stored", accepted: 2, refused: 1, chunks: 1, chunksApplied: 0, entriesChanged: 0 },
+      ...{ batch: "batch-1", feed: "tests", number: 1, state: "stored", accepted: 2, refused: 1, chunks: 1, chunksApplied: 0, entriesChanged: 0 },
       ...{ receivedAt: "2022-06-09T07:30:00.000+08:00", appliedAt: null, tookMs: null },
     });
   });
@@ -506,7 +509,7 @@ describe("where a batch is", () => {
     service.startWorker();
     await eventually(async () => (await service.state()) === "applied");
     service.clock.seconds += 2; // the rows are dropped when the worker has had time to sync
-    await eventually(async () => (await service.metrics()).includes("fangxing_batches_pending 0"));
+    await eventually(async () => (await kept(service)) === 0);
     expect(await service.state()).toBe("applied");
     expect(await answer(await service.deliver({ body: GOOD }))).toEqual(first);
     expect(await service.state()).toBe("applied");
@@ -606,6 +609,105 @@ describe("without Redis", () => {
     await service.deliver({ body: GOOD });
     await service.stop();
     await expect(service.ask()).rejects.toThrow();
+  });
+});
+
+describe("a batch that can't be applied", () => {
+  /** A row that came by another feed than its own: an inbox as only damage makes it. */
+  const damaged = inboxRows("local-infections", [{ factId: "infection-1", county: "310101", day: "2022-06-08", count: 1 }]);
+  const name = { source: "source-a" as const, feed: "tests" as const };
+
+  test("is tried five times, then dead and in nobody's way: told with its reason, counted, listed, kept over a new start and Redis' loss; replayed it is tried again", async () => {
+    const folder = temporaryFolder();
+    const stores = openStores(folder);
+    const rows = [...inboxRows("tests", [row(1)]), ...damaged];
+    await stores.inbox.store({ ...name, batch: "poison", bodyHash: "", receivedMs: NOW * 1000, accepted: 2, refused: 0, ignored: 0 }, rows);
+    await stores.close();
+    const forgetful = await ownRedis();
+    await forgetful.start();
+    stops.push(() => forgetful.remove());
+
+    const service = startService({ folder, redisUrl: forgetful.url });
+    const stopWorker = service.startWorker();
+    const dead = async (): Promise<boolean> => (await service.state({ batch: "poison" })) === "dead";
+    await service.deliver({ batch: "after", body: bodyOf(row(2)) });
+    await eventually(async () => (await service.state({ batch: "after" })) === "applied");
+    await eventually(dead);
+    const told = (await (await service.ask({ batch: "poison" })).json()) as { number: number };
+    expect(told).toMatchObject({ state: "dead", appliedAt: null, failure: { attempts: 5, at: "2022-06-09T07:30:00.000+08:00", reason: expect.stringContaining("row 1 of chunk 0: a row of type infection came by a feed") as string } });
+    await eventually(async () => (await service.metrics()).includes("fangxing_batches_dead 1\n"));
+    expect(service.lines.filter((line) => line.startsWith(`batch ${told.number} could not be applied`)).length).toBe(5);
+    expect(service.lines.at(-1)).toContain("is dead now");
+    // The row beside the damaged one is applied.
+    const entries = openEntryReader(join(folder, "entries"));
+    expect([1, 2].map((n) => entries.get(keyOfDocument(n)) !== undefined)).toEqual([true, true]);
+    await entries.close();
+
+    await stopWorker();
+    await service.stop();
+    await forgetful.flush();
+    const again = startService({ folder, redisUrl: forgetful.url });
+    again.startWorker();
+    await again.deliver({ batch: "third", body: bodyOf(row(3)) });
+    await eventually(async () => (await again.state({ batch: "third" })) === "applied");
+    expect(await again.state({ batch: "poison" })).toBe("dead");
+    expect(again.lines).toEqual([]);
+    const evidence = openEvidenceReader(join(folder, "evidence"));
+    const jobs = await readJobs(join(folder, "inbox"), evidence);
+    await evidence.close();
+    expect(jobs.map(({ header, state, failure }) => [header.batch, state, failure?.attempts])).toContainEqual(["poison", "dead", 5]);
+
+    const decision = { action: "replay", change: told.number, authority: "operator", ground: "looked at it" };
+    await again.deliver({ source: "operator", feed: "decisions", batch: "replay", body: bodyOf(decision) });
+    await eventually(async () => (await again.state({ source: "operator", feed: "decisions", batch: "replay" })) === "applied");
+    // Nobody has mended it: five more times.
+    await eventually(() => again.lines.filter((line) => line.includes("is dead now")).length === 1);
+    expect(again.lines.filter((line) => line.startsWith(`batch ${told.number} could not be applied`)).length).toBe(5);
+  });
+});
+
+describe("a backlog", () => {
+  test("of one source is applied in turn with what another delivers, and a test comes first", async () => {
+    const folder = temporaryFolder();
+    const stores = openStores(folder);
+    for (let i = 0; i < 300; i++) await stores.store("trips", inboxRows("trips", [trip(i)]));
+    await stores.close();
+    // A clock that goes on with each look, so that it tells the order.
+    const ticking = Object.assign(clockAt(NOW), { ticks: 0 });
+    ticking.nowMs = () => NOW * 1000 + ticking.ticks++;
+    const service = startService({ ...nobodyThere, folder, clock: ticking });
+    expect((await service.deliver({ source: "source-b", body: GOOD })).status).toBe(202);
+    service.startWorker();
+    const evidence = openEvidenceReader(join(folder, "evidence"));
+    const order = (): number[] => Array.from({ length: 301 }, (_, i) => evidence.progress(i + 1)?.appliedMs ?? Infinity);
+    await eventually(() => order().every((ms) => ms < Infinity));
+    const [...applied] = order();
+    const test = applied.at(-1)!;
+    // The worker begins a hundred batches before it looks who else is there.
+    expect(applied.filter((ms) => ms < test).length).toBeLessThanOrEqual(110);
+    await evidence.close();
+  });
+});
+
+describe("too much", () => {
+  test("waits: 429 with Retry-After and what to do, before the body is read; the same batch is taken when there is room", async () => {
+    const service = startService({ intakeLimits: { ...USUAL_INTAKE, batchesMax: 2 } });
+    expect((await service.deliver({ batch: "batch-1", body: GOOD })).status).toBe(202);
+    const response = await service.deliver({ batch: "batch-2", body: new Uint8Array(BODY_BYTES_MAX + 1) });
+    expect(Number(response.headers.get("retry-after"))).toBeGreaterThanOrEqual(10);
+    expect(await problem(response)).toMatchObject({ status: 429, title: "Too much of this source waits", detail: expect.stringContaining("under the same batch id") as string });
+    expect((await service.deliver({ source: "source-b", batch: "batch-1", body: GOOD })).status).toBe(202);
+    expect(await problem(await service.deliver({ source: "archive", body: GOOD }))).toMatchObject({ status: 429, title: "Too much waits" });
+    expect(await service.metrics()).toContain('fangxing_deliveries_held_off_total{full="backlog"} 2\n');
+    service.startWorker();
+    await eventually(async () => (await service.deliver({ batch: "batch-2", body: bodyOf(row(2)) })).status === 202);
+    expect(await kept(service)).toBeGreaterThanOrEqual(1);
+  });
+  test("is on the disk: 429, and nothing is kept", async () => {
+    const service = startService({ intakeLimits: { ...USUAL_INTAKE, diskFreeBytesMin: Infinity } });
+    expect(await problem(await service.deliver({ body: GOOD }))).toMatchObject({ status: 429, title: "Disk almost full" });
+    expect(await kept(service)).toBe(0);
+    expect((await service.ask()).status).toBe(404);
   });
 });
 

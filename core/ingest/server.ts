@@ -8,8 +8,12 @@ import { openEvidenceReader, type EvidenceReader } from "../evidence/index.ts";
 import { createAdmission, type Admission } from "./admission.ts";
 import { batchIdFault, contentTypesOf, formatOf, openReading, type Feed } from "./batch.ts";
 import { BodyError, encodingOf, ENCODINGS, openBody, tooLarge } from "./body.ts";
+import { createDispatch, type Dispatch } from "./dispatch.ts";
+import { isDead } from "./failures.ts";
 import { isGuarded } from "./guarded.ts";
 import { openInbox, type Inbox } from "./inbox.ts";
+import { createIntake, USUAL_INTAKE, type Intake, type IntakeLimits } from "./intake.ts";
+import { metricsText } from "./metrics.ts";
 import { openQueue, type BatchQueue, type QueueAddress } from "./queue.ts";
 
 export interface IngestSettings {
@@ -24,48 +28,42 @@ export interface IngestSettings {
   readonly elapsedMs?: () => number;
   /** Largest body taken, in bytes, packed and unpacked. */
   readonly bodyBytesMax: number;
+  /** How much may wait; USUAL_INTAKE when absent. */
+  readonly intakeLimits?: IntakeLimits;
   readonly log: (line: string) => void;
 }
 
-/** How often the inbox is looked over for batches that are stored and not applied. */
-const SWEEP_MS = 1000;
-/** After so long a batch is queued again: Redis may have lost it. Adding one that is still queued changes nothing. */
-const QUEUE_AGAIN_MS = 5000;
+/** How often what is queued is looked over: what is applied makes room for others. */
+const SWEEP_MS = 500;
 
 /** What requests are answered from. */
 interface Desk extends IngestSettings {
   readonly inbox: Inbox;
   readonly admission: Admission;
   readonly queue: BatchQueue;
-  /** When each pending batch was last put into the queue, milliseconds of the service's clock. */
-  readonly queuedMs: Map<number, number>;
-  /** Batches that the last sweep saw applied. */
-  readonly appliedBefore: Set<number>;
+  readonly dispatch: Dispatch;
+  readonly intake: Intake;
   /** How far the worker has come; undefined while it has not made its store yet. */
-  evidence(): EvidenceReader | undefined;
+  readonly evidence: () => EvidenceReader | undefined;
 }
 
 /** Starts the API. @throws when the port is taken. @returns its port, and how to stop it. */
 export function startIngestServer(settings: IngestSettings): { port: number; stop(): Promise<void> } {
   const { host, port, folders, queueAddress, registry, clock, elapsedMs = () => performance.now(), log } = settings;
   let evidence: EvidenceReader | undefined;
-  const inbox = openInbox(folders.inbox);
-  const desk: Desk = {
-    ...settings,
-    inbox,
-    admission: createAdmission({ registry, clock, nonces: inbox.nonces, elapsedMs }),
-    queue: openQueue(queueAddress),
-    queuedMs: new Map(),
-    appliedBefore: new Set(),
-    evidence() {
-      try {
-        evidence ??= openEvidenceReader(folders.evidence);
-      } catch {
-        // Not there yet: nothing has been applied.
-      }
-      return evidence;
-    },
+  const evidenceIfThere = (): EvidenceReader | undefined => {
+    try {
+      evidence ??= openEvidenceReader(folders.evidence);
+    } catch {
+      // Not there yet: nothing has been applied.
+    }
+    return evidence;
   };
+  const [inbox, queue] = [openInbox(folders.inbox), openQueue(queueAddress)];
+  const dispatch = createDispatch({ inbox, queue, evidence: evidenceIfThere, clock });
+  const intake = createIntake(settings.intakeLimits ?? USUAL_INTAKE, folders.inbox, inbox, dispatch);
+  const admission = createAdmission({ registry, clock, nonces: inbox.nonces, elapsedMs });
+  const desk: Desk = { ...settings, inbox, admission, queue, dispatch, intake, evidence: evidenceIfThere };
 
   const server = Bun.serve({
     hostname: host,
@@ -89,8 +87,13 @@ export function startIngestServer(settings: IngestSettings): { port: number; sto
   });
 
   let sweeping: Promise<void> | undefined;
+  // A disk that is full for now, above all: the next sweep tries again.
+  const sweep = (): Promise<void> =>
+    dispatch.sweep().catch((error: unknown) => {
+      log(`the inbox could not be looked over: ${(error as Error).message}`);
+    });
   const timer = setInterval(() => {
-    sweeping ??= sweep(desk).finally(() => (sweeping = undefined));
+    sweeping ??= sweep().finally(() => (sweeping = undefined));
   }, SWEEP_MS);
 
   return {
@@ -108,34 +111,15 @@ export function startIngestServer(settings: IngestSettings): { port: number; sto
 
 const METHOD_PROBLEM: Problem = { status: 405, title: "Method not allowed", detail: "see the header Allow" };
 
-/** Drops the rows of applied batches; queues again what is stored and neither applied nor lately queued. */
-async function sweep(desk: Desk): Promise<void> {
-  const { inbox, queue, queuedMs, appliedBefore, clock } = desk;
-  try {
-    for (const sequence of inbox.pending()) {
-      const appliedMs = desk.evidence()?.progress(sequence)?.appliedMs ?? null;
-      if (appliedMs !== null) {
-        // Seen is not yet on disk: until the next sweep the worker has time to sync what it says.
-        if (!appliedBefore.delete(sequence)) appliedBefore.add(sequence);
-        else await inbox.finish(sequence);
-        queuedMs.delete(sequence);
-      } else if (clock.nowMs() - (queuedMs.get(sequence) ?? 0) >= QUEUE_AGAIN_MS) {
-        await queue.add(sequence);
-        queuedMs.set(sequence, clock.nowMs());
-      }
-    }
-  } catch {
-    // Redis is away: the next sweep tries again.
-  }
-}
-
 async function receive(request: Request, feed: string, desk: Desk): Promise<Response> {
   const source = desk.admission.admit(request, feed, "delivery");
   return source instanceof Response ? source : desk.admission.counted(source, () => deliver(request, feed as Feed, source, desk));
 }
 
 async function deliver(request: Request, feed: Feed, source: Source, desk: Desk): Promise<Response> {
-  const { clock, keyring, bodyBytesMax, inbox, queue, queuedMs } = desk;
+  const { clock, keyring, bodyBytesMax, inbox, dispatch, intake } = desk;
+  const full = intake.fault({ source: source.name, feed });
+  if (full) return intake.refuse(full);
   const batch = request.headers.get("batch-id") ?? "";
   const idFault = batchIdFault(batch);
   if (idFault !== undefined) return problemResponse({ status: 400, title: "Bad Batch-Id", detail: `the header Batch-Id ${idFault}` });
@@ -169,6 +153,8 @@ async function deliver(request: Request, feed: Feed, source: Source, desk: Desk)
       if (!known) await staged.add(drained);
     };
     for await (const piece of body.pieces()) {
+      const full = intake.diskFault();
+      if (full) return intake.refuse(full);
       reading.write(piece);
       await keep();
     }
@@ -190,11 +176,7 @@ async function deliver(request: Request, feed: Feed, source: Source, desk: Desk)
     const header = await staged.commit({ source: source.name, feed, batch, bodyHash, receivedMs, accepted, refused: refusedCount, ignored });
     isKept = true;
     if (header.bodyHash !== bodyHash) return problemResponse(BATCH_TAKEN);
-    // Not awaited: the batch is kept, and if Redis is away now the sweep queues it later.
-    queue.add(header.sequence).then(
-      () => queuedMs.set(header.sequence, receivedMs),
-      () => undefined,
-    );
+    dispatch.accepted(header);
     return Response.json(answer, { status: 202 });
   } catch (error) {
     if (error instanceof BodyError) return problemResponse(error.problem);
@@ -213,13 +195,14 @@ function tell(request: Request, { feed: feedName, batch: id }: { feed: string; b
   const header = desk.inbox.find({ source: source.name, feed: feedName as Feed, batch: id });
   if (!header) return problemResponse({ status: 404, title: "No such batch", detail: `the source ${source.name} has delivered no batch of this id to this feed` });
   const progress = desk.evidence()?.progress(header.sequence);
-  const { repeats, undone = [], tooLate = 0 } = progress ?? {};
+  const { repeats, undone = [], tooLate = 0, failure } = progress ?? {};
   const change = isGuarded(header.feed) ? desk.evidence()?.change(repeats ?? header.sequence) : undefined;
   const appliedMs = progress?.appliedMs ?? null;
   return Response.json({
     batch: header.batch,
     feed: header.feed,
-    state: appliedMs !== null ? "applied" : progress || desk.queuedMs.has(header.sequence) ? "queued" : "stored",
+    number: header.sequence,
+    state: appliedMs !== null ? "applied" : isDead(progress) ? "dead" : progress || desk.dispatch.isQueued(header.sequence) ? "queued" : "stored",
     accepted: header.accepted,
     refused: header.refused,
     chunks: header.chunks,
@@ -228,40 +211,10 @@ function tell(request: Request, { feed: feedName, batch: id }: { feed: string; b
     receivedAt: formatMs(header.receivedMs),
     appliedAt: appliedMs === null ? null : formatMs(appliedMs),
     tookMs: appliedMs === null ? null : appliedMs - header.receivedMs,
+    ...(failure ? { failure: { attempts: failure.attempts, at: formatMs(failure.atMs), reason: failure.reason } } : {}),
     ...(repeats === undefined ? {} : { repeats: true }),
     ...(undone.length > 0 ? { undone } : {}),
     ...(tooLate > 0 ? { tooLate } : {}),
     ...(change ? { change: { id: change.id, state: change.state, reasons: change.reasons, report: change.report } } : {}),
   });
-}
-
-/** Prometheus text. The queue's counts are absent while Redis is away. */
-async function metricsText(desk: Desk): Promise<string> {
-  const { inbox, queue, clock } = desk;
-  const pending = inbox.pending();
-  const oldestMs = pending[0] === undefined ? undefined : inbox.header(pending[0])?.receivedMs;
-  const lines = [
-    "# HELP fangxing_batches_pending Batches accepted and not yet applied.",
-    "# TYPE fangxing_batches_pending gauge",
-    `fangxing_batches_pending ${pending.length}`,
-    "# HELP fangxing_oldest_pending_batch_age_seconds Age of the oldest batch that is not yet applied.",
-    "# TYPE fangxing_oldest_pending_batch_age_seconds gauge",
-    `fangxing_oldest_pending_batch_age_seconds ${oldestMs === undefined ? 0 : (clock.nowMs() - oldestMs) / 1000}`,
-  ];
-  lines.push(
-    "# HELP fangxing_changes_held Changes of rules and regions that wait for somebody to decide.",
-    "# TYPE fangxing_changes_held gauge",
-    `fangxing_changes_held ${desk.evidence()?.heldChanges() ?? 0}`,
-    ...desk.admission.metricLines(),
-  );
-  const counts = await queue.counts().catch(() => undefined);
-  if (counts) {
-    lines.push(
-      "# HELP fangxing_queue_depth Jobs in the queue.",
-      "# TYPE fangxing_queue_depth gauge",
-      `fangxing_queue_depth{state="waiting"} ${counts.waiting}`,
-      `fangxing_queue_depth{state="active"} ${counts.active}`,
-    );
-  }
-  return `${lines.join("\n")}\n`;
 }

@@ -9,6 +9,7 @@ import { createClient, deliveryHeaders, ServiceError, withAdvice, type Client } 
 import { dataFolder, existingFolder, folderClock, HISTORY_SOURCE, LOCAL_SOURCE } from "../dataFolder.ts";
 import { fileFault } from "../fileFaults.ts";
 import { UsageError, type Settings } from "../settings.ts";
+import { DeadBatchError, untilApplied } from "./await.ts";
 import { partsOf, type Part } from "./fileParts.ts";
 import { runningService } from "./running.ts";
 
@@ -94,11 +95,12 @@ async function deliverPart(client: Client, { feed, contentType, part, id }: { fe
       return;
     }
   }
-  let state = known ?? (await client.batch(feed, id));
-  while (state.state !== "applied") {
-    await Bun.sleep(50);
-    state = await client.batch(feed, id);
-  }
+  const state = await untilApplied(client, feed, id).catch((error: unknown) => {
+    if (!(error instanceof DeadBatchError)) throw error;
+    tally.faults.push({ line: firstLine, text: error.message });
+    return undefined;
+  });
+  if (!state) return;
   tally.entriesChanged += state.entriesChanged;
   const tell = (text: string): void => void tally.faults.push({ line: firstLine, text });
   for (const reason of state.undone ?? []) tell(`without effect: ${reason}; fangxing changes tells where each change stands`);

@@ -7,10 +7,11 @@ import { countyOf, formatInstant, now } from "../../core/domain/index.ts";
 import { openEvidenceReader, type ChangeRecord, type EvidenceReader } from "../../core/evidence/index.ts";
 import { decisionFault, type BlastReport, type ToldCount } from "../../core/ingest/index.ts";
 import { beijingPackText, PackError, parseNewPack, parsePack, type PolicyPack } from "../../core/policy/index.ts";
-import { createClient, ServiceError, withAdvice, type BatchState, type Client } from "../client.ts";
+import { createClient } from "../client.ts";
 import { dataFolder, existingFolder, folderClock, readState, type DataFolder } from "../dataFolder.ts";
 import { fileFault } from "../fileFaults.ts";
 import { UsageError, type Settings } from "../settings.ts";
+import { deliverAndApply } from "./await.ts";
 import { measurePackOfFolder } from "./measure.ts";
 import { operatorName } from "./operator.ts";
 import { runningService } from "./running.ts";
@@ -142,26 +143,6 @@ async function apply(text: string, settings: Settings, say: Say): Promise<boolea
   else if (change?.state === "superseded") say(`change ${change.id} is superseded: a pack that was delivered after it came into force before`);
   else say(repeats ? "already in force: nothing changes" : `in force; ${entriesChanged} entries changed`);
   return change?.state !== "held" && change?.state !== "superseded";
-}
-
-/** Unlike an import such a delivery has another id each time: a second one is a second decision. */
-const LOOK_FIRST = "whether it was taken, fangxing changes and fangxing policy list tell: look before you run the command again";
-
-async function deliverAndApply(client: Client, feed: string, id: string, body: string, contentType: string): Promise<BatchState> {
-  return withAdvice(LOOK_FIRST, async () => {
-    try {
-      await client.deliver(feed, id, body, contentType);
-    } catch (error) {
-      // What is wrong is in what was typed: its fields say where.
-      if (!(error instanceof ServiceError) || error.errors.length === 0) throw error;
-      throw new UsageError(`refused: ${error.errors.map(({ field, reason }) => `${field === "ground" ? "--ground" : field} ${reason}`).join("; ")}`);
-    }
-    for (;;) {
-      const state = await client.batch(feed, id);
-      if (state.state === "applied") return state;
-      await Bun.sleep(50);
-    }
-  });
 }
 
 function packFile(file: string | undefined): string {

@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { allCounties, formatInstant, parseInstant, provinceOf, type CountyCode, type Instant } from "../../core/domain/index.ts";
 import { findCounties } from "../../core/ingest/index.ts";
 import type { Client } from "../client.ts";
+import { untilApplied } from "../commands/await.ts";
 import { createCity, oruMessage, type CityPlan, type DemoHolder } from "./city.ts";
 
 const CHUNK_HOLDERS = 1000;
@@ -60,7 +61,7 @@ export async function loadCity(client: Client, plan: CityPlan, onProgress: (shar
   await flush();
 
   for (const [i, { feed, id }] of sent.entries()) {
-    while ((await client.batch(feed, id)).state !== "applied") await Bun.sleep(50);
+    await untilApplied(client, feed, id);
     onProgress(0.5 + ((i + 1) / sent.length) * 0.5);
   }
 }
