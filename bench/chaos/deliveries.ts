@@ -40,6 +40,7 @@ const FEED_SHARES = [
   ["clinic-visits", 4],
   ["commuters", 3],
   ["reports", 3],
+  ["vaccinations", 2],
   ["declarations", 3],
   ["obligations", 3],
   ["residences", 3],
@@ -185,6 +186,7 @@ const CONTENTS: Record<Exclude<RowFeed, "holders">, (random: Random, at: Instant
     return { from: formatInstant(from), ...(random.chance(0.5) ? { to: formatInstant(from + random.between(2, 30) * DAY_S) } : {}) };
   },
   reports: (random, at) => ({ at: formatInstant(past(random, at)), community: "Invented Community" }),
+  vaccinations: (random, at) => ({ at: formatInstant(past(random, at)), dose: random.between(1, 3), product: "Invented Vaccine" }),
   declarations: (random, at) => ({ at: formatInstant(past(random, at)) }),
   obligations: (random, at) => ({ kind: "invented duty", at: formatInstant(past(random, at)), ...(random.chance(0.6) ? { everyDays: random.between(1, 7) } : {}) }),
   residences: (random, at) => ({ county: String(random.pick([...CITY, ...ELSEWHERE])), from: formatInstant(past(random, at)) }),
