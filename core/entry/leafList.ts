@@ -15,7 +15,7 @@ const LEAVES_MAX = 160;
 /** Numbers a segment: two a leaf. */
 const SEGMENT_NUMBERS = 2 * LEAVES_MAX;
 /** The last branch pages of a hundred million entries, when they were filled in order. */
-const SEGMENTS_MAX = 12_800;
+export const SEGMENTS_MAX = 12_800;
 const SEGMENTS_MIN = 64;
 const NONE = 0xffff;
 
@@ -37,13 +37,18 @@ export class LeafList {
   private transactions = new Float64Array();
   private firsts = new Uint32Array();
   private sizes = new Uint8Array();
-  private readonly isTaken = new Uint8Array(SEGMENTS_MAX);
+  private isTaken = new Uint8Array();
+  private readonly segmentsMax: number;
+
+  constructor(segmentsMax: number) {
+    this.segmentsMax = segmentsMax;
+  }
 
   /** Takes the last branch pages of a new state, `count` of them; undefined: there are none or not all are known. Those that were there before keep their segments. */
   take(level: Level | undefined, count: number): void {
-    this.isInUse = level !== undefined && count <= SEGMENTS_MAX;
+    this.isInUse = level !== undefined && count <= this.segmentsMax;
     if (!level || !this.isInUse) return;
-    if (count > this.counts.length) this.makeRoom(Math.min(Math.max(2 * count, SEGMENTS_MIN), SEGMENTS_MAX));
+    if (count > this.counts.length) this.makeRoom(Math.min(Math.max(2 * count, SEGMENTS_MIN), this.segmentsMax));
     const { pages, firsts, isTaken, segments: before, segmentsBefore: segments } = this;
     isTaken.fill(0);
     // Both are in the order of their keys. A page that is overlooked here is listed anew, no more.
@@ -108,5 +113,6 @@ export class LeafList {
     this.transactions = new Float64Array(segments);
     this.firsts = new Uint32Array(segments);
     this.sizes = new Uint8Array(segments);
+    this.isTaken = new Uint8Array(segments);
   }
 }
