@@ -13,7 +13,7 @@ import { findNamed } from "./namedTree.ts";
 import { offsetOf, PAGE_BYTES, PAGE_HEADER_BYTES, PageMap, windowOf, type Tree } from "./pageMap.ts";
 import { createRecordBatch } from "./recordBatch.ts";
 import { openEntryWriter, type EntryReader } from "./store.ts";
-import { FOUND, FOUND_LARGE, TreeWalk } from "./treeWalk.ts";
+import { ABSENT, FOUND, FOUND_LARGE, TreeWalk } from "./treeWalk.ts";
 
 const opened: EntryReader[] = [];
 const tracked = <Store extends EntryReader>(store: Store): Store => {
@@ -134,6 +134,8 @@ describe("the map", () => {
   });
 });
 
+const FAULT = -1;
+
 /** Keys that are spread evenly, as hashes are: where the i-th lies no other does. */
 const spreadKey = (i: number): DocumentKey => {
   const key = new Uint8Array(KEY_BYTES);
@@ -199,6 +201,26 @@ describe("leaves that are listed", () => {
     expect(reader.fallbacks()).toBe(0);
   });
 
+  test("are listed anew when a page has been used again for another content in the same place", async () => {
+    const folder = await storeOf(6000);
+    const { map, tree } = treeOf(join(folder, "data.mdb"));
+    const walk = new TreeWalk(map);
+    // The second leaf begins with the key that the root's second node has.
+    const view = map.windows[0]!;
+    const at = tree.root * PAGE_BYTES;
+    const nodeAt = (place: number): number => at + PAGE_HEADER_BYTES + view.getUint16(at + PAGE_HEADER_BYTES + 2 * place, true);
+    const key = new Uint8Array(view.buffer.slice(view.byteOffset + nodeAt(1) + 8, view.byteOffset + nodeAt(1) + 8 + KEY_BYTES));
+    const outcomeOf = (state: Tree): number => (walk.take(state) && walk.find(key, 0, 1) ? walk.outcomes[0]! : FAULT);
+    expect(outcomeOf(tree)).toBe(FOUND);
+    // As a later transaction could leave it: other children, the same number.
+    const [second, third] = [view.getUint32(nodeAt(1), true), view.getUint32(nodeAt(2), true)];
+    view.setUint32(nodeAt(1), third, true);
+    view.setUint32(nodeAt(2), second, true);
+    view.setUint32(at + 8, tree.transaction + 1, true);
+    expect(outcomeOf({ ...tree, transaction: tree.transaction + 1 })).toBe(ABSENT);
+    map.close();
+  });
+
   test("are not taken from a branch page that says what can't be, and nothing outside it is touched", async () => {
     const folder = await storeOf(6000);
     const { map, tree } = treeOf(join(folder, "data.mdb"));
@@ -229,8 +251,6 @@ describe("leaves that are listed", () => {
     map.close();
   });
 });
-
-const FAULT = -1;
 
 describe("what is not as it should be", () => {
   test("is told as a fault, whichever byte of the pages is another one, and nothing outside them is touched", async () => {
