@@ -49,12 +49,12 @@ export class LeafList {
     this.isInUse = level !== undefined && count <= this.segmentsMax;
     if (!level || !this.isInUse) return;
     if (count > this.counts.length) this.makeRoom(Math.min(Math.max(2 * count, SEGMENTS_MIN), this.segmentsMax));
-    const { pages, firsts, isTaken, segments: before, segmentsBefore: segments } = this;
+    const { pages, firsts, sizes, starts, isTaken, segments: before, segmentsBefore: segments, segmentsInUse } = this;
     isTaken.fill(0);
     // Both are in the order of their keys. A page that is overlooked here is listed anew, no more.
     for (let i = 0, k = 0; i < count; i++) {
-      while (k < this.segmentsInUse && firsts[before[k]!]! < level.firsts[i]!) k++;
-      const segment = k < this.segmentsInUse ? before[k]! : NONE;
+      while (k < segmentsInUse && firsts[before[k]!]! < level.firsts[i]!) k++;
+      const segment = k < segmentsInUse ? before[k]! : NONE;
       const isSame = segment !== NONE && isTaken[segment] === 0 && pages[segment] === level.pages[i];
       segments[i] = isSame ? segment : NONE;
       if (isSame) isTaken[segment] = 1;
@@ -63,10 +63,10 @@ export class LeafList {
       if (segments[i] === NONE) {
         while (isTaken[free] === 1) free++;
         segments[i] = free;
-        this.sizes[free] = 0;
+        sizes[free] = 0;
         firsts[free++] = level.firsts[i]!;
       }
-      this.starts[i] = segments[i]! * SEGMENT_NUMBERS;
+      starts[i] = segments[i]! * SEGMENT_NUMBERS;
     }
     this.counts.fill(0, 0, count);
     this.segments = segments;
@@ -85,13 +85,15 @@ export class LeafList {
     const written = transactionOf(view, at);
     if (this.sizes[segment] === 0 || this.pages[segment] !== page || this.transactions[segment] !== written) {
       this.sizes[segment] = 0;
+      const { leaves } = this;
+      const mapped = map.pages;
       for (let place = 0, to = this.starts[i]!; place < n; place++) {
-        const leaf = childOf(view, at, place, map.pages);
+        const leaf = childOf(view, at, place, mapped);
         // The first node stands for everything below the second: its own key counts for nothing.
         const node = place === 0 ? 0 : keyedNodeAt(view, at, place);
         if (leaf === NO_PAGE || node < 0 || (place > 0 && view.getUint16(node + 6, true) !== KEY_BYTES)) return false;
-        this.leaves[to++] = place === 0 ? level.firsts[i]! : view.getUint32(node + NODE_HEADER_BYTES, false);
-        this.leaves[to++] = leaf;
+        leaves[to++] = place === 0 ? level.firsts[i]! : view.getUint32(node + NODE_HEADER_BYTES, false);
+        leaves[to++] = leaf;
       }
       this.pages[segment] = page;
       this.transactions[segment] = written;
