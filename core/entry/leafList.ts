@@ -15,7 +15,7 @@ const LEAVES_MAX = 160;
 /** Numbers a segment: two a leaf. */
 const SEGMENT_NUMBERS = 2 * LEAVES_MAX;
 /** The last branch pages of a hundred million entries, when they were filled in order. */
-const SEGMENTS_MAX = 12_800;
+export const SEGMENTS_MAX = 12_800;
 const SEGMENTS_MIN = 64;
 const NONE = 0xffff;
 
@@ -37,19 +37,24 @@ export class LeafList {
   private transactions = new Float64Array();
   private firsts = new Uint32Array();
   private sizes = new Uint8Array();
-  private readonly isTaken = new Uint8Array(SEGMENTS_MAX);
+  private isTaken = new Uint8Array();
+  private readonly segmentsMax: number;
+
+  constructor(segmentsMax: number) {
+    this.segmentsMax = segmentsMax;
+  }
 
   /** Takes the last branch pages of a new state, `count` of them; undefined: there are none or not all are known. Those that were there before keep their segments. */
   take(level: Level | undefined, count: number): void {
-    this.isInUse = level !== undefined && count <= SEGMENTS_MAX;
+    this.isInUse = level !== undefined && count <= this.segmentsMax;
     if (!level || !this.isInUse) return;
-    if (count > this.counts.length) this.makeRoom(Math.min(Math.max(2 * count, SEGMENTS_MIN), SEGMENTS_MAX));
-    const { pages, firsts, isTaken, segments: before, segmentsBefore: segments } = this;
+    if (count > this.counts.length) this.makeRoom(Math.min(Math.max(2 * count, SEGMENTS_MIN), this.segmentsMax));
+    const { pages, firsts, sizes, starts, isTaken, segments: before, segmentsBefore: segments, segmentsInUse } = this;
     isTaken.fill(0);
     // Both are in the order of their keys. A page that is overlooked here is listed anew, no more.
     for (let i = 0, k = 0; i < count; i++) {
-      while (k < this.segmentsInUse && firsts[before[k]!]! < level.firsts[i]!) k++;
-      const segment = k < this.segmentsInUse ? before[k]! : NONE;
+      while (k < segmentsInUse && firsts[before[k]!]! < level.firsts[i]!) k++;
+      const segment = k < segmentsInUse ? before[k]! : NONE;
       const isSame = segment !== NONE && isTaken[segment] === 0 && pages[segment] === level.pages[i];
       segments[i] = isSame ? segment : NONE;
       if (isSame) isTaken[segment] = 1;
@@ -58,10 +63,10 @@ export class LeafList {
       if (segments[i] === NONE) {
         while (isTaken[free] === 1) free++;
         segments[i] = free;
-        this.sizes[free] = 0;
+        sizes[free] = 0;
         firsts[free++] = level.firsts[i]!;
       }
-      this.starts[i] = segments[i]! * SEGMENT_NUMBERS;
+      starts[i] = segments[i]! * SEGMENT_NUMBERS;
     }
     this.counts.fill(0, 0, count);
     this.segments = segments;
@@ -80,13 +85,15 @@ export class LeafList {
     const written = transactionOf(view, at);
     if (this.sizes[segment] === 0 || this.pages[segment] !== page || this.transactions[segment] !== written) {
       this.sizes[segment] = 0;
+      const { leaves } = this;
+      const mapped = map.pages;
       for (let place = 0, to = this.starts[i]!; place < n; place++) {
-        const leaf = childOf(view, at, place, map.pages);
+        const leaf = childOf(view, at, place, mapped);
         // The first node stands for everything below the second: its own key counts for nothing.
         const node = place === 0 ? 0 : keyedNodeAt(view, at, place);
         if (leaf === NO_PAGE || node < 0 || (place > 0 && view.getUint16(node + 6, true) !== KEY_BYTES)) return false;
-        this.leaves[to++] = place === 0 ? level.firsts[i]! : view.getUint32(node + NODE_HEADER_BYTES, false);
-        this.leaves[to++] = leaf;
+        leaves[to++] = place === 0 ? level.firsts[i]! : view.getUint32(node + NODE_HEADER_BYTES, false);
+        leaves[to++] = leaf;
       }
       this.pages[segment] = page;
       this.transactions[segment] = written;
@@ -108,5 +115,6 @@ export class LeafList {
     this.transactions = new Float64Array(segments);
     this.firsts = new Uint32Array(segments);
     this.sizes = new Uint8Array(segments);
+    this.isTaken = new Uint8Array(segments);
   }
 }

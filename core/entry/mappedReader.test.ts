@@ -6,13 +6,14 @@ import { open as openEnvironment } from "lmdb";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { documentKey } from "../../test/keys.ts";
 import { temporaryFolder } from "../../test/support.ts";
+import { KEY_BYTES, type DocumentKey } from "../domain/index.ts";
 import { encodeEntry } from "./codec.ts";
 import { openMappedEntryReader } from "./mappedReader.ts";
 import { findNamed } from "./namedTree.ts";
-import { offsetOf, PAGE_BYTES, PageMap, windowOf, type Tree } from "./pageMap.ts";
+import { offsetOf, PAGE_BYTES, PAGE_HEADER_BYTES, PageMap, windowOf, type Tree } from "./pageMap.ts";
 import { createRecordBatch } from "./recordBatch.ts";
 import { openEntryWriter, type EntryReader } from "./store.ts";
-import { FOUND, FOUND_LARGE, TreeWalk } from "./treeWalk.ts";
+import { ABSENT, FOUND, FOUND_LARGE, TreeWalk } from "./treeWalk.ts";
 
 const opened: EntryReader[] = [];
 const tracked = <Store extends EntryReader>(store: Store): Store => {
@@ -134,6 +135,122 @@ describe("the map", () => {
 });
 
 const FAULT = -1;
+
+/** Keys that are spread evenly, as hashes are: where the i-th lies no other does. */
+const spreadKey = (i: number): DocumentKey => {
+  const key = new Uint8Array(KEY_BYTES);
+  new DataView(key.buffer).setUint32(0, Math.imul(i, 0x9e37_79b1) >>> 0);
+  return key as DocumentKey;
+};
+
+describe("leaves that are listed", () => {
+  test("are those of the state that is read, whatever was split, merged or written in between, the same as by the branch pages", async () => {
+    const folder = join(temporaryFolder(), "entries");
+    const writer = tracked(openEntryWriter(folder));
+    writer.transaction(() => writer.put(spreadKey(0), record(0)));
+    const reader = tracked(openMappedEntryReader(folder));
+    const [batch, frame] = [createRecordBatch(1024), 1024];
+    const total = 20 * frame;
+    const keys = Buffer.concat(Array.from({ length: total }, (_, i) => spreadKey(i)));
+    const truth = new Uint32Array(total);
+    truth[0] = record(0).length;
+    let commits = 0;
+    let newest = 0;
+    /** A transaction that puts or removes `count` of the keys; by a step that meets each of them. */
+    const change = async (count: number, isRemoved: boolean): Promise<void> => {
+      commits++;
+      writer.transaction(() => {
+        for (let i = 0; i < count; i++) {
+          const number = (commits * 7919 + i * 61) % total;
+          const flags = (commits + i) % 5;
+          if (isRemoved) writer.remove(spreadKey(number));
+          else writer.put(spreadKey(number), record(commits, flags));
+          truth[number] = isRemoved ? 0 : record(commits, flags).length;
+        }
+      });
+      await writer.flushed();
+    };
+    const readsRight = (): void => {
+      reader.refresh();
+      newest = reader.transaction();
+      for (let from = 0; from < total; from += frame) {
+        reader.getMany(keys.subarray(from * KEY_BYTES, (from + frame) * KEY_BYTES), frame, batch);
+        expect([...batch.lengths]).toEqual([...truth.subarray(from, from + frame)]);
+      }
+    };
+    // Growth from one leaf to a tree of three levels; small changes, several between two reads; and back to few leaves.
+    for (const count of [10, 300, 2000, total, 1, 5, 1, 40]) {
+      await change(count, false);
+      readsRight();
+    }
+    const { map, tree } = treeOf(join(folder, "data.mdb"));
+    expect(tree.depth).toBe(3);
+    expect(tree.transaction).toBe(newest);
+    const outcomesOf = (walk: TreeWalk): number[] => (walk.take(tree) && walk.find(keys, 640 * KEY_BYTES, 64) ? [...walk.outcomes, ...walk.windows, ...walk.offsets, ...walk.lengths] : []);
+    expect(outcomesOf(new TreeWalk(map, 0)).length).toBe(4 * 64);
+    expect(outcomesOf(new TreeWalk(map))).toEqual(outcomesOf(new TreeWalk(map, 0)));
+    map.close();
+    for (let round = 0; round < 60; round++) {
+      for (let k = 0; k <= round % 4; k++) await change(1 + (round % 3) * 30, round % 5 === 4);
+      readsRight();
+    }
+    for (const count of [total / 2, total / 2, total / 2, total - 20]) {
+      await change(count, true);
+      readsRight();
+    }
+    expect(reader.fallbacks()).toBe(0);
+  });
+
+  test("are listed anew when a page has been used again for another content in the same place", async () => {
+    const folder = await storeOf(6000);
+    const { map, tree } = treeOf(join(folder, "data.mdb"));
+    const walk = new TreeWalk(map);
+    // The second leaf begins with the key that the root's second node has.
+    const view = map.windows[0]!;
+    const at = tree.root * PAGE_BYTES;
+    const nodeAt = (place: number): number => at + PAGE_HEADER_BYTES + view.getUint16(at + PAGE_HEADER_BYTES + 2 * place, true);
+    const key = new Uint8Array(view.buffer.slice(view.byteOffset + nodeAt(1) + 8, view.byteOffset + nodeAt(1) + 8 + KEY_BYTES));
+    const outcomeOf = (state: Tree): number => (walk.take(state) && walk.find(key, 0, 1) ? walk.outcomes[0]! : FAULT);
+    expect(outcomeOf(tree)).toBe(FOUND);
+    // As a later transaction could leave it: other children, the same number.
+    const [second, third] = [view.getUint32(nodeAt(1), true), view.getUint32(nodeAt(2), true)];
+    view.setUint32(nodeAt(1), third, true);
+    view.setUint32(nodeAt(2), second, true);
+    view.setUint32(at + 8, tree.transaction + 1, true);
+    expect(outcomeOf({ ...tree, transaction: tree.transaction + 1 })).toBe(ABSENT);
+    map.close();
+  });
+
+  test("are not taken from a branch page that says what can't be, and nothing outside it is touched", async () => {
+    const folder = await storeOf(6000);
+    const { map, tree } = treeOf(join(folder, "data.mdb"));
+    expect(tree.depth).toBe(2);
+    const view = map.windows[0]!;
+    const at = tree.root * PAGE_BYTES;
+    const keys = Buffer.concat(Array.from({ length: 64 }, (_, i) => documentKey(i * 90)));
+    const findsAll = (): boolean => {
+      const walk = new TreeWalk(map);
+      return walk.take(tree) && walk.find(keys, 0, 64) && walk.outcomes.every((outcome) => outcome === FOUND);
+    };
+    expect(findsAll()).toBe(true);
+    /** Another page number, a later transaction, another kind, more nodes than there is room for, a node and a child behind the end, a key of another length. */
+    const node = at + PAGE_HEADER_BYTES + view.getUint16(at + PAGE_HEADER_BYTES + 2, true);
+    for (const [place, value] of [[at, 9], [at + 14, 1], [at + 18, 2], [at + 20, 0xfffe], [at + PAGE_HEADER_BYTES + 2, 0xffff], [at + PAGE_HEADER_BYTES + 2, PAGE_BYTES - PAGE_HEADER_BYTES - 8], [node + 2, 0x7fff], [node + 6, 15]] as const) {
+      const before = view.getUint16(place, true);
+      view.setUint16(place, value, true);
+      expect(findsAll(), `${value} at ${place - at}`).toBe(false);
+      view.setUint16(place, before, true);
+    }
+    expect(findsAll()).toBe(true);
+    for (let byte = at; byte < at + PAGE_BYTES; byte += 3) {
+      const before = view.getUint8(byte);
+      view.setUint8(byte, before ^ 0xff);
+      expect(findsAll()).toBeTypeOf("boolean");
+      view.setUint8(byte, before);
+    }
+    map.close();
+  });
+});
 
 describe("what is not as it should be", () => {
   test("is told as a fault, whichever byte of the pages is another one, and nothing outside them is touched", async () => {

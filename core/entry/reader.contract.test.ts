@@ -34,6 +34,14 @@ const record = (sequence: number, flagCount = 0): Uint8Array => encodeEntry(entr
 /** Keys as they are in life: hashes. */
 const hashedKey = (number: number): DocumentKey => new Uint8Array(new Bun.CryptoHasher("sha256").update(String(number)).digest().subarray(0, KEY_BYTES)) as DocumentKey;
 
+/** Keys of three first words, so that most pages begin with the word that the one before ends with. */
+const keyOfFewWords = (number: number): DocumentKey => {
+  const key = new Uint8Array(KEY_BYTES);
+  new DataView(key.buffer).setUint32(0, 2 ** 31 + (number % 3));
+  new DataView(key.buffer).setUint32(8, number);
+  return key as DocumentKey;
+};
+
 function keysOf(keys: readonly DocumentKey[]): Uint8Array {
   return Buffer.concat(keys);
 }
@@ -86,6 +94,7 @@ describe.each(Object.entries(READERS))("the reader %s", (_, open) => {
   test.each([
     ["hashed", hashedKey],
     ["crowded together", documentKey],
+    ["of the same few first words", keyOfFewWords],
   ])("finds each of 30,000 %s keys, and none that isn't there, in batches of any size", async (_kind, keyOf) => {
     const { writer, reader } = openBoth();
     const total = 30_000;

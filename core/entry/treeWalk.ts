@@ -11,7 +11,7 @@
 import { KEY_BYTES } from "../domain/index.ts";
 import { BRANCH, childOf, isPage, keyedNodeAt, LEAF, NO_PAGE, NODE_HEADER_BYTES, nodesOf, OVERFLOW } from "./page.ts";
 import { offsetOf, PAGE_BYTES, PAGE_HEADER_BYTES, u64, windowOf, type PageMap, type Tree } from "./pageMap.ts";
-import { LeafList } from "./leafList.ts";
+import { LeafList, SEGMENTS_MAX } from "./leafList.ts";
 import { TreeTop } from "./treeTop.ts";
 
 /** Keys that go down together. */
@@ -46,7 +46,7 @@ export class TreeWalk {
   readonly lengths = new Uint32Array(WALK_KEYS);
   private readonly map: PageMap;
   private readonly top = new TreeTop();
-  private readonly list = new LeafList();
+  private readonly list: LeafList;
   private tree: Tree | undefined;
   private keys: Uint8Array = new Uint8Array();
   private keysAt = 0;
@@ -62,8 +62,10 @@ export class TreeWalk {
   /** Whether the node that was found last has the very key. */
   private isExact = false;
 
-  constructor(map: PageMap) {
+  /** `branchPagesMax`: of so many branch pages the leaves are listed; 0: the branch pages are walked, as in a tree that has more. */
+  constructor(map: PageMap, branchPagesMax = SEGMENTS_MAX) {
     this.map = map;
+    this.list = new LeafList(branchPagesMax);
   }
 
   /** Takes the tree that is read from now on. @returns whether it is one that can be. */
