@@ -1,6 +1,6 @@
 // The processes of a bench: servers on the first core, clients on the second, CPU and memory as the kernel counts them.
 
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { cpus } from "node:os";
 import type { Subprocess } from "bun";
 
@@ -97,6 +97,21 @@ async function run(core: number, command: readonly string[], environment: Record
   const text = await new Response(child.stdout).text();
   if ((await child.exited) !== 0) throw new Error(`${command[0]!} ended with a fault`);
   return JSON.parse(text) as Said;
+}
+
+/** All processes that live, zombies left out. Commands have a NUL behind each word. */
+export function processes(): { pid: number; parent: number; command: string }[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((name) => {
+      try {
+        const status = readFileSync(`/proc/${name}/status`, "utf8");
+        if (/^State:\s+Z/m.test(status)) return [];
+        return [{ pid: Number(name), parent: Number(/^PPid:\s+(\d+)/m.exec(status)![1]), command: readFileSync(`/proc/${name}/cmdline`, "utf8") }];
+      } catch {
+        return []; // it has ended meanwhile
+      }
+    });
 }
 
 /** The processes that a process has started and that live, with their command lines. */

@@ -6,7 +6,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { formatInstant, now, residentIdCheck } from "../core/domain/index.ts";
 import { ServiceError } from "../ops/client.ts";
 import { shippedPublications } from "../ops/demo/load.ts";
-import { cli, processes, processesOf, removeFolder, startDemo, temporaryFolder, until, type TestService } from "./service.ts";
+import { processes } from "../bench/processes.ts";
+import { cli, processesOf, removeFolder, startDemo, temporaryFolder, until, type TestService } from "./service.ts";
 
 const DAY_S = 86_400;
 const NDJSON = "application/x-ndjson";

@@ -13,7 +13,8 @@ import { claimForService, dataFolder, prepareFolder, type DataFolder } from "../
 import { onEachServer } from "./fronts.ts";
 import { document, residentId } from "./ingestSupport.ts";
 import { rawConnection, requestText } from "./rawHttp.ts";
-import { cli, CLI, processes, removeFolder, temporaryFolder, until } from "./service.ts";
+import { processes } from "../bench/processes.ts";
+import { cli, CLI, removeFolder, temporaryFolder, until } from "./service.ts";
 import { uwsHere, type UwsHere } from "./uws/here.ts";
 import { onFreshConnections, onKeptConnections, onStream, type ScanTarget } from "./steadyClients.ts";
 

@@ -1,9 +1,10 @@
 // A service of real processes for end-to-end tests: started by the command line, ended by signals, looked at through /proc.
 
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { processes } from "../bench/processes.ts";
 import { createClient, type Client } from "../ops/client.ts";
 import { dataFolder, folderClock, readRun, readState, type RunState } from "../ops/dataFolder.ts";
 import type { Clock } from "../core/domain/index.ts";
@@ -89,20 +90,6 @@ function childOf(parent: number, command: RegExp): number {
   const pid = processes().find((p) => p.parent === parent && command.test(p.command))?.pid;
   if (pid === undefined) throw new Error(`process ${parent} has no child ${command.source}`);
   return pid;
-}
-
-export function processes(): { pid: number; parent: number; command: string }[] {
-  return readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name))
-    .flatMap((name) => {
-      try {
-        const status = readFileSync(`/proc/${name}/status`, "utf8");
-        if (/^State:\s+Z/m.test(status)) return [];
-        return [{ pid: Number(name), parent: Number(/^PPid:\s+(\d+)/m.exec(status)![1]), command: readFileSync(`/proc/${name}/cmdline`, "utf8") }];
-      } catch {
-        return []; // it has ended meanwhile
-      }
-    });
 }
 
 /** Processes that name this folder in their command line or environment of ours. */

@@ -1,12 +1,13 @@
 // A service that gets killed: the real command line on a folder, its processes found by number, its own sources' deliveries and questions.
 // Promises: nothing is held for the crowd it would hit, since whether it is would follow from the order of arrival; what is started here is ended here.
 
-import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Redis } from "ioredis";
 import { createSigner, readRegistry, signRequest, type Signer } from "../../core/access/index.ts";
 import { offsetClock, parseInstant, type Clock, type Instant } from "../../core/domain/index.ts";
+import { processes } from "../processes.ts";
 import type { Delivery } from "./deliveries.ts";
 
 /** What is killed. */
@@ -134,18 +135,4 @@ export function chaosService(folder: string, cityHolders: number): ChaosService 
 
 function childOf(parent: number, command: RegExp): number | undefined {
   return processes().find((p) => p.parent === parent && command.test(p.command))?.pid;
-}
-
-function processes(): { pid: number; parent: number; command: string }[] {
-  return readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name))
-    .flatMap((name) => {
-      try {
-        const status = readFileSync(`/proc/${name}/status`, "utf8");
-        if (/^State:\s+Z/m.test(status)) return [];
-        return [{ pid: Number(name), parent: Number(/^PPid:\s+(\d+)/m.exec(status)![1]), command: readFileSync(`/proc/${name}/cmdline`, "utf8") }];
-      } catch {
-        return []; // it has ended meanwhile
-      }
-    });
 }

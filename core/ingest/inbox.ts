@@ -97,7 +97,7 @@ function createInbox(folder: string, readOnly: boolean): Omit<Inbox, "nonces"> &
   const headers = root.openDB<KeptHeader, number>({ name: "headers", encoding: "msgpack" });
   const rowsDb: Database<Uint8Array, [number, number]> = root.openDB({ name: "rows", encoding: "binary" });
   const pending = root.openDB<boolean, number>({ name: "pending", encoding: "json" });
-  // Read by the writer alone; a reader of a folder that an older version made has none.
+  // Of no use to a reader: what is staged belongs to nobody yet.
   const stages = readOnly ? undefined : root.openDB<number, number>({ name: "stages", encoding: "json" });
 
   const nameOf = ({ source, feed, batch }: Pick<BatchHeader, "source" | "feed" | "batch">): string => `${source}\n${feed}\n${batch}`;
